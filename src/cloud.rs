@@ -1,0 +1,324 @@
+//! The seam between the run core and the world: what may be asked of a backend and what it answers.
+//!
+//! The core only ever builds these values; a backend (AWS, or the simulated cloud) performs them and hands
+//! the answers back as events. Both backends speak exactly this language, which is why a drill exercises
+//! the same code as a live run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{MonitorId, Plan, RecordSet, Source};
+
+/// Unix time in milliseconds. In a drill it is virtual.
+pub type Millis = i64;
+
+/// Something that changes the world. An intent carrying it is durable before it is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Call {
+    /// Route 53 `ChangeResourceRecordSets`: all or nothing, and because every record that is replaced is
+    /// named in `delete` exactly as it was read, a compare-and-swap (rule 10).
+    ChangeRecords {
+        /// Hosted zone id.
+        zone: String,
+        /// The record sets as they were read.
+        delete: Vec<RecordSet>,
+        /// The record sets as they shall be.
+        create: Vec<RecordSet>,
+    },
+    /// CloudFormation `CreateChangeSet`.
+    CreateChangeSet {
+        /// Region.
+        region: String,
+        /// Stack name.
+        stack: String,
+        /// Name of the change set.
+        change_set: String,
+        /// Whether the stack is new (then the change set type is CREATE).
+        create: bool,
+        /// SHA-256 (hex) of the template; its text comes with the effect and stays out of the journal.
+        template_sha256: String,
+        /// Parameters.
+        parameters: Vec<(String, String)>,
+        /// Capabilities.
+        capabilities: Vec<String>,
+    },
+    /// CloudFormation `ExecuteChangeSet`.
+    ExecuteChangeSet {
+        /// Region.
+        region: String,
+        /// Stack name.
+        stack: String,
+        /// Name of the change set.
+        change_set: String,
+    },
+    /// CloudFormation `DeleteStack`.
+    DeleteStack {
+        /// Region.
+        region: String,
+        /// Stack id if known, else its name (a deleted stack is found by its id only, rule 21).
+        stack: String,
+    },
+}
+
+impl Call {
+    /// The service's own name of the operation.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Call::ChangeRecords { .. } => "route53 ChangeResourceRecordSets",
+            Call::CreateChangeSet { .. } => "cloudformation CreateChangeSet",
+            Call::ExecuteChangeSet { .. } => "cloudformation ExecuteChangeSet",
+            Call::DeleteStack { .. } => "cloudformation DeleteStack",
+        }
+    }
+
+    /// The region of the control plane that must be up for this call (rule 5).
+    #[must_use]
+    pub fn control_plane(&self) -> &str {
+        match self {
+            Call::ChangeRecords { .. } => "us-east-1",
+            Call::CreateChangeSet { region, .. } | Call::ExecuteChangeSet { region, .. } | Call::DeleteStack { region, .. } => {
+                region
+            }
+        }
+    }
+}
+
+/// What an accepted call gave.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Route 53 change id, CloudFormation change set or stack id; empty where the service gives none.
+    pub id: String,
+}
+
+/// Something that only reads. Also the key under which the engine remembers that it is in flight.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Query {
+    /// All record sets of one name, of every type.
+    Records {
+        /// Hosted zone id.
+        zone: String,
+        /// Name without the final dot.
+        name: String,
+    },
+    /// Route 53 `GetChange`.
+    Change {
+        /// Change id.
+        id: String,
+    },
+    /// CloudFormation `DescribeStacks` of one stack.
+    Stack {
+        /// Region.
+        region: String,
+        /// Name or id.
+        stack: String,
+    },
+    /// CloudFormation `DescribeStackEvents`, newest first, at most the newest hundred.
+    StackEvents {
+        /// Region.
+        region: String,
+        /// Name or id.
+        stack: String,
+    },
+    /// CloudFormation `DescribeChangeSet`.
+    ChangeSet {
+        /// Region.
+        region: String,
+        /// Stack name.
+        stack: String,
+        /// Change set name.
+        change_set: String,
+    },
+    /// Read every monitor of one group (see [`poll_groups`]).
+    Poll(usize),
+}
+
+/// What a query gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// Answer to [`Query::Records`], sorted.
+    Records(Vec<RecordSet>),
+    /// Answer to [`Query::Change`]: whether the zone's own servers have it (`INSYNC`, rule 7).
+    Change {
+        /// True for `INSYNC`.
+        in_sync: bool,
+    },
+    /// Answer to [`Query::Stack`]; `None` when there is no such stack.
+    Stack(Option<StackInfo>),
+    /// Answer to [`Query::StackEvents`], newest first.
+    StackEvents(Vec<StackEvent>),
+    /// Answer to [`Query::ChangeSet`]; `None` when there is no such change set.
+    ChangeSet(Option<ChangeSetInfo>),
+    /// Answer to [`Query::Poll`].
+    Readings(Vec<(MonitorId, Reading)>),
+}
+
+/// A stack as CloudFormation describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackInfo {
+    /// Stack id (ARN).
+    pub id: String,
+    /// Status word, such as `CREATE_COMPLETE`.
+    pub status: String,
+    /// CloudFormation's reason; may be empty.
+    pub reason: String,
+}
+
+/// One stack event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackEvent {
+    /// Event id.
+    pub id: String,
+    /// When.
+    pub at: Millis,
+    /// Logical id of the resource.
+    pub logical_id: String,
+    /// Resource type.
+    pub resource_type: String,
+    /// Status word.
+    pub status: String,
+    /// Reason; may be empty.
+    pub reason: String,
+}
+
+/// A change set as CloudFormation describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeSetInfo {
+    /// Status word, such as `CREATE_COMPLETE`.
+    pub status: String,
+    /// CloudFormation's reason; may be empty.
+    pub reason: String,
+    /// True when it was never executed and can be.
+    pub executable: bool,
+    /// True when it failed only because there is nothing to change (rule 35).
+    pub no_changes: bool,
+    /// What would change.
+    pub changes: Vec<ResourceChange>,
+}
+
+/// One line of a change set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceChange {
+    /// `Add`, `Modify`, `Remove`, `Import`, `Dynamic`.
+    pub action: String,
+    /// Logical id.
+    pub logical_id: String,
+    /// Resource type.
+    pub resource_type: String,
+    /// `True`, `False`, `Conditional` or empty (rule 18).
+    pub replacement: String,
+}
+
+/// One observation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// When the value was true, as its source says (not when it was fetched).
+    pub at: Millis,
+    /// What was seen.
+    pub value: Value,
+}
+
+/// What was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Value {
+    /// A number in millionths of the monitor's base unit; of a probe, its latency.
+    Number(i64),
+    /// A stack's status word; `ABSENT` when there is no such stack.
+    Status(String),
+    /// A probe that was made and did not succeed: a sample that counts as an error. The kind of failure.
+    Failed(String),
+    /// Nothing could be seen, and why: never a sample, never zero (rule 32).
+    Missing(String),
+}
+
+/// Why a call or query gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What it means for the caller.
+    pub kind: FailureKind,
+    /// The service's code and message, without secrets.
+    pub message: String,
+}
+
+/// What a failure means for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The service refused it for good: certainly not applied, and asking again will not help.
+    Refused,
+    /// Too fast, or another change is still going on: certainly not applied, ask again later.
+    Throttled,
+    /// Credentials expired or missing: certainly not applied; a human has to log in (rule 31).
+    Credentials,
+    /// Could not even connect: certainly not applied.
+    Unreachable,
+    /// No answer, a broken answer, or an error on the service's side: it may have been applied (rule 30).
+    Unknown,
+}
+
+/// The number of a call within a run, from 1.
+pub type CallId = u64;
+
+/// What the core wants done. Effects are released only when every entry before them is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Read something.
+    Ask(Query),
+    /// Change something.
+    Send {
+        /// Which intent this is.
+        id: CallId,
+        /// Idempotency token: a hash of run, step, attempt and ordinal.
+        token: String,
+        /// What to send.
+        call: Call,
+        /// Template text of a [`Call::CreateChangeSet`].
+        template: Option<String>,
+    },
+}
+
+/// Monitors that one request reads together: all stacks of a region, all metrics of a region, one probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PollGroup {
+    /// The region; empty for probes.
+    pub region: String,
+    /// The monitors, by number.
+    pub monitors: Vec<MonitorId>,
+    /// What they are.
+    pub kind: PollKind,
+}
+
+/// What a poll group reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PollKind {
+    /// `DescribeStacks` of a region.
+    Stacks,
+    /// `GetMetricData` of a region.
+    Metrics,
+    /// One HTTP probe.
+    Probe,
+}
+
+/// The poll groups of a plan, always in the same order.
+#[must_use]
+pub fn poll_groups(plan: &Plan) -> Vec<PollGroup> {
+    let mut groups: Vec<PollGroup> = Vec::new();
+    for (id, monitor) in plan.monitors.iter().enumerate() {
+        let region = monitor.region.clone().unwrap_or_default();
+        let kind = match &monitor.source {
+            Source::Stack { .. } => PollKind::Stacks,
+            Source::Metric(_) => PollKind::Metrics,
+            Source::Http(_) => PollKind::Probe,
+        };
+        let shared =
+            (kind != PollKind::Probe).then(|| groups.iter_mut().find(|g| g.kind == kind && g.region == region)).flatten();
+        match shared {
+            Some(group) => group.monitors.push(id),
+            None => groups.push(PollGroup { region, monitors: vec![id], kind }),
+        }
+    }
+    groups
+}

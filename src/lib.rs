@@ -1,0 +1,8 @@
+//! `cutover`: a terminal cockpit for cloud-region migrations and failovers.
+//!
+//! ARCHITECTURE.md has the picture; in one sentence: events go into the pure core ([`run`]), entries and
+//! effects come out, entries become durable before effects are performed, and a screen shows snapshots.
+
+pub mod cloud;
+pub mod plan;
+pub mod run;

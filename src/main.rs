@@ -1,0 +1,3 @@
+//! The `cutover` binary: wiring only.
+
+fn main() {}

@@ -1,0 +1,575 @@
+//! The plan: what one plan file says, with every reference resolved and every quantity typed.
+//!
+//! Nothing here reads a file or a clock. [`load`] turns YAML into a [`Plan`] or into all the errors it
+//! found at once. Things that are looked up while a run goes on (monitors, steps, conditions) are numbered
+//! by their place in the plan's vectors, so that the hot path never compares strings.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::quantity::{Quantity, Unit, format_ms};
+pub use self::record::{AliasTarget, RecordSet};
+
+pub mod load;
+pub mod quantity;
+pub mod record;
+
+/// The number of a monitor: its index in [`Plan::monitors`].
+pub type MonitorId = usize;
+/// The number of a condition: its index in [`Plan::conditions`].
+pub type ConditionId = usize;
+/// The number of a step: its index in [`Plan::steps`].
+pub type StepId = usize;
+
+/// One plan file, resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Short name, `[a-z0-9-]+`; also how a built-in plan is called on the command line.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// The AWS account (12 digits) the plan belongs to; a live run refuses any other.
+    pub account: String,
+    /// Length of the plan in days; days are numbered from 1.
+    pub days: u32,
+    /// The regions that take part, in the order of the file.
+    pub regions: Vec<Region>,
+    /// What the migration promises.
+    pub objectives: Objectives,
+    /// The record that carries the users' traffic, and how it is observed.
+    pub traffic: Option<Traffic>,
+    /// Everything observed, in the order of the file.
+    pub monitors: Vec<Monitor>,
+    /// Every condition of every gate, verify and soak.
+    pub conditions: Vec<Condition>,
+    /// The phases, in order.
+    pub phases: Vec<Phase>,
+    /// All steps in the order in which they run (file order, moved only where `needs` asks for it).
+    pub steps: Vec<Step>,
+    /// The named ways to safety, in the order of the file.
+    pub rollbacks: Vec<Rollback>,
+    /// How the simulated cloud looks before the plan starts. Live runs ignore it.
+    pub drill: DrillWorld,
+    /// The files the plan is made of, for the run's pin.
+    pub manifest: Manifest,
+}
+
+/// The files that make up a plan and one hash over all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Path relative to the plan's folder, and the SHA-256 (hex) of the file's bytes, sorted by path.
+    pub files: Vec<(String, String)>,
+    /// SHA-256 (hex) over the list of files; the run is pinned to it.
+    pub hash: String,
+}
+
+/// A region and the part it plays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region {
+    /// The AWS name, such as `eu-central-1`.
+    pub name: String,
+    /// `source`, `primary` or `secondary`.
+    pub role: Role,
+    /// What people call it, such as `Frankfurt`; the AWS name when the plan does not say.
+    pub label: String,
+}
+
+/// The part a region plays in the migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Where the traffic is before the plan starts.
+    Source,
+    /// Where the traffic shall be when the plan has ended.
+    Primary,
+    /// Takes part, but is neither of the two.
+    Secondary,
+}
+
+/// What the migration promises.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objectives {
+    /// Share of time the service must be up, in millionths (99.9 % is 999 000).
+    pub availability_ppm: i64,
+    /// Longest acceptable time to recover, in milliseconds.
+    pub rto_ms: i64,
+    /// Longest acceptable loss of data, in milliseconds.
+    pub rpo_ms: i64,
+}
+
+/// The record set that carries users' traffic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traffic {
+    /// Hosted zone id.
+    pub zone: String,
+    /// Record name without the final dot.
+    pub record: String,
+    /// Record type, `A` or `CNAME` mostly.
+    pub kind: String,
+    /// Set identifier → region it leads to, in the order of the file.
+    pub targets: Vec<(String, String)>,
+    /// Region → monitor that counts requests there: the traffic that is really *seen*.
+    pub seen: Vec<(String, MonitorId)>,
+    /// The `http` monitor that sees the service as users do, through DNS: the clock of an outage reads it.
+    pub service: Option<MonitorId>,
+}
+
+/// Something observed on a schedule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Monitor {
+    /// Its key in the plan.
+    pub name: String,
+    /// One line for people; the name when the plan does not say.
+    pub title: String,
+    /// What is observed.
+    pub source: Source,
+    /// The region it is read in, if it belongs to one.
+    pub region: Option<String>,
+    /// Interval while something depends on it, in milliseconds.
+    pub every_ms: i64,
+    /// Alert when breached.
+    pub limit: Option<Limit>,
+}
+
+/// What a monitor observes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// Status of a CloudFormation stack.
+    Stack {
+        /// Stack name.
+        stack: String,
+    },
+    /// A CloudWatch metric.
+    Metric(MetricSource),
+    /// One HTTP request per interval.
+    Http(HttpSource),
+}
+
+/// A CloudWatch metric. `s3-replication` monitors become one as well, with their namespace and
+/// dimensions filled in and the region that rule 14 asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricSource {
+    /// For example `AWS/S3`.
+    pub namespace: String,
+    /// Metric name.
+    pub metric: String,
+    /// Dimensions, sorted by name.
+    pub dimensions: Vec<(String, String)>,
+    /// CloudWatch statistic, such as `Maximum`, `Sum`, `p95`.
+    pub stat: String,
+    /// Period in milliseconds (whole seconds, at least 60 000 for AWS's own metrics).
+    pub period_ms: i64,
+    /// What the numbers are; decides how they are read and shown.
+    pub unit: Unit,
+    /// How many millionths of the base unit (second, share, piece) one unit of the metric is:
+    /// 1 000 000 for seconds and counts, 1 000 for milliseconds, 10 000 for percent.
+    pub scale: i64,
+    /// True for `s3-replication` latency: an absent value is "no data", never zero.
+    pub replication: bool,
+    /// True where no data means zero (failed operations, rule 14).
+    pub absent_is_zero: bool,
+}
+
+/// One HTTP request per interval on a fresh connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpSource {
+    /// `http://` or `https://` URL.
+    pub url: String,
+    /// Connect here (`host:port`) instead of where DNS says; TLS name and Host header stay the URL's.
+    pub connect_to: Option<String>,
+    /// Expected status; 200 when the plan does not say.
+    pub status: u16,
+    /// Time-out of the whole request in milliseconds.
+    pub timeout_ms: i64,
+    /// Which part of the request the latency statistics are about.
+    pub measure: Measure,
+    /// Vantage point; `local` is the machine the engine runs on.
+    pub from: String,
+}
+
+/// Which part of an HTTP request is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measure {
+    /// TCP connect: the network.
+    Connect,
+    /// From the request's first byte sent to the answer's first byte: the service.
+    FirstByte,
+    /// Everything: DNS, connect, TLS, answer.
+    Total,
+}
+
+/// An alert limit of a monitor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    /// Statistic over the last minute (or three intervals, whichever is longer).
+    pub stat: Stat,
+    /// Breached when the statistic is above this.
+    pub above: Quantity,
+}
+
+/// A statistic over a window of samples; percentiles are nearest rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stat {
+    /// Newest sample.
+    Last,
+    /// Smallest.
+    Min,
+    /// Largest.
+    Max,
+    /// Mean.
+    Avg,
+    /// Sum.
+    Sum,
+    /// Median.
+    P50,
+    /// 95th percentile.
+    P95,
+    /// 99th percentile.
+    P99,
+    /// Share of failed probes in millionths.
+    Errors,
+}
+
+/// A monitor, a statistic and a limit, and how long it must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// What is read.
+    pub monitor: MonitorId,
+    /// What must be true of it.
+    pub test: Test,
+    /// Statistics are taken over samples no older than this, in milliseconds.
+    pub over_ms: i64,
+    /// It must have held without a break for this long, in milliseconds (0: at once).
+    pub for_ms: i64,
+    /// At least this many samples while it held.
+    pub samples: u32,
+}
+
+/// What a condition tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Test {
+    /// The monitor's state is this word.
+    Is(State),
+    /// The statistic is strictly below the limit.
+    Below(Stat, Quantity),
+    /// The statistic is strictly above the limit.
+    Above(Stat, Quantity),
+}
+
+/// The state words that `is:` knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// A stack is usable and its last change succeeded; a probe's last three requests were answered as expected.
+    Healthy,
+    /// A stack is not there.
+    Absent,
+}
+
+/// A stretch of days with steps in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phase {
+    /// Its key.
+    pub id: String,
+    /// One line for people.
+    pub title: String,
+    /// First day, from 1.
+    pub first_day: u32,
+    /// Last day, inclusive.
+    pub last_day: u32,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Its key, unique in the plan.
+    pub id: String,
+    /// Index of its phase.
+    pub phase: usize,
+    /// The day it belongs to, from 1.
+    pub day: u32,
+    /// One line for people.
+    pub title: String,
+    /// Why, or what to mind; may be empty.
+    pub note: String,
+    /// What it does.
+    pub action: Action,
+    /// Must hold before it starts.
+    pub gate: Vec<ConditionId>,
+    /// Must hold before it counts as done.
+    pub verify: Vec<ConditionId>,
+    /// How it is taken back.
+    pub undo: Undo,
+    /// How long it should take, in milliseconds.
+    pub expected_ms: i64,
+    /// Who answers for it; may be empty.
+    pub owner: String,
+    /// Steps that must be done before this one.
+    pub needs: Vec<StepId>,
+    /// Control planes the action needs, such as `us-east-1` for Route 53 (rule 5).
+    pub control_planes: Vec<String>,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Change the weights of a weighted record set, and nothing else of it.
+    Shift(Shift),
+    /// Replace record sets: everything in `remove` goes, everything in `put` is there afterwards.
+    Records(Records),
+    /// Create, update or delete a CloudFormation stack.
+    Stack(StackAction),
+    /// Watch conditions for a time.
+    Soak {
+        /// Conditions that must hold without a break for their `for_ms` (the soak's length).
+        conditions: Vec<ConditionId>,
+        /// Length in milliseconds.
+        for_ms: i64,
+    },
+    /// Wait until people have approved.
+    Approve {
+        /// How many different people.
+        count: u32,
+        /// What they approve.
+        what: String,
+    },
+    /// Wait until every item is ticked.
+    Checklist {
+        /// The items.
+        items: Vec<String>,
+    },
+    /// Put back what these steps changed, computed from what was really changed. Only in rollbacks.
+    Restore {
+        /// The steps, in plan order.
+        steps: Vec<StepId>,
+    },
+}
+
+/// New weights for a weighted record set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shift {
+    /// Hosted zone id.
+    pub zone: String,
+    /// Record name without the final dot.
+    pub record: String,
+    /// Record type.
+    pub kind: String,
+    /// Set identifier → weight (0–255), all siblings, in the order of the file.
+    pub weights: Vec<(String, u8)>,
+}
+
+/// A change batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Records {
+    /// Hosted zone id.
+    pub zone: String,
+    /// Must be there afterwards, whatever was there under the same name, type and set identifier.
+    pub put: Vec<RecordSet>,
+    /// Must not be there afterwards: name, type, set identifier.
+    pub remove: Vec<RecordKey>,
+}
+
+/// What identifies a record set within a zone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RecordKey {
+    /// Name without the final dot, lower case.
+    pub name: String,
+    /// Type.
+    pub kind: String,
+    /// Set identifier of a weighted (or otherwise routed) set.
+    pub set: Option<String>,
+}
+
+/// A change of a CloudFormation stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackAction {
+    /// Region.
+    pub region: String,
+    /// Stack name.
+    pub name: String,
+    /// What to do with it.
+    pub change: StackChange,
+}
+
+/// What to do with a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StackChange {
+    /// Create it, or update it when it exists, through a change set that is shown first.
+    Apply {
+        /// Template text.
+        template: String,
+        /// Path of the template relative to the plan, for people.
+        template_path: String,
+        /// Parameter → value, sorted.
+        parameters: BTreeMap<String, String>,
+        /// Such as `CAPABILITY_IAM`.
+        capabilities: Vec<String>,
+    },
+    /// Delete it.
+    Delete,
+}
+
+/// How a step is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undo {
+    /// By the inverse of what it changed.
+    Auto,
+    /// It changes nothing that would need one (approvals, checklists, soaks).
+    Nothing,
+    /// It cannot be taken back; the reason.
+    OneWay(String),
+    /// By hand or by a rollback; how.
+    Manual(String),
+}
+
+/// A named way to safety.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollback {
+    /// Its key in the plan.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// Key on the screen, `1`–`9`.
+    pub key: Option<char>,
+    /// The region it leads to.
+    pub to: String,
+    /// It applies once this step has started.
+    pub after: Option<StepId>,
+    /// It applies until this long after that step started, in milliseconds.
+    pub until_ms: Option<i64>,
+    /// What is as before when it has run, in words.
+    pub restores: String,
+    /// How long it should take, in milliseconds.
+    pub expected_ms: i64,
+    /// What it does, in order. Gates and verifies as with any step; `needs` and `undo` are empty.
+    pub steps: Vec<Step>,
+}
+
+/// The simulated world before the plan starts, and how a bare drill begins.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DrillWorld {
+    /// What the zones hold.
+    pub records: Vec<(String, RecordSet)>,
+    /// Stacks that exist: region, name, status.
+    pub stacks: Vec<(String, String, String)>,
+    /// Users' requests per second.
+    pub requests_per_second: u32,
+    /// Vantage point → region → round trip in microseconds.
+    pub latency: BTreeMap<String, BTreeMap<String, i64>>,
+    /// Vantage point whose users' traffic goes through DNS; `users` when not said.
+    pub metrics: BTreeMap<MonitorId, DrillMetric>,
+    /// How long one stack operation takes, in milliseconds, when the plan does not say per stack.
+    pub stack_ms: i64,
+    /// How a bare interactive drill begins.
+    pub opening: Option<Opening>,
+}
+
+/// What a `metric` monitor reads in a drill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DrillMetric {
+    /// Requests per minute that arrive in a region.
+    Requests(String),
+    /// Share of requests that fail in a region.
+    Errors(String),
+    /// Replication lag, with its usual value in microseconds; faults raise it.
+    Lag(i64),
+    /// A constant, in millionths of the base unit.
+    Value(i64),
+}
+
+/// How a bare interactive drill begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The step that is next when the person takes over; everything before is done by the simulator.
+    pub until: StepId,
+    /// Virtual seconds per real second.
+    pub speed: u32,
+}
+
+/// A drill's script: what goes wrong, and what should come of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scenario {
+    /// Its name; the file's stem.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// What the drill is meant to show.
+    pub hypothesis: String,
+    /// What goes wrong and when.
+    pub faults: Vec<Fault>,
+    /// The outcome that the hypothesis predicts: `completed`, `rolled_back` or `held`.
+    pub expect: String,
+    /// SHA-256 (hex) of the file; part of a drill's genesis.
+    pub hash: String,
+}
+
+/// One fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// When it begins.
+    pub at: FaultAt,
+    /// How long it lasts in milliseconds; for good when not said.
+    pub for_ms: Option<i64>,
+    /// What goes wrong.
+    pub kind: FaultKind,
+}
+
+/// When a fault begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FaultAt {
+    /// Milliseconds after the start of the run.
+    Elapsed(i64),
+    /// Milliseconds after the first mutating call of this step was accepted, or after it started if it makes none.
+    Step(StepId, i64),
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// A region answers nothing: probes fail, its share of requests fails.
+    RegionDown(String),
+    /// Replication lag of a monitor rises to this many microseconds.
+    Lag(MonitorId, i64),
+}
+
+impl Plan {
+    /// The step with this id.
+    #[must_use]
+    pub fn step_named(&self, id: &str) -> Option<StepId> {
+        self.steps.iter().position(|s| s.id == id)
+    }
+
+    /// The monitor with this name.
+    #[must_use]
+    pub fn monitor_named(&self, name: &str) -> Option<MonitorId> {
+        self.monitors.iter().position(|m| m.name == name)
+    }
+
+    /// What people call a region; its AWS name when the plan has no label for it.
+    #[must_use]
+    pub fn region_label<'a>(&'a self, name: &'a str) -> &'a str {
+        self.regions.iter().find(|r| r.name == name).map_or(name, |r| r.label.as_str())
+    }
+
+    /// The downtime that the availability objective leaves over the whole plan, in milliseconds (rule 26).
+    #[must_use]
+    pub fn downtime_budget_ms(&self) -> i64 {
+        let whole = i64::from(self.days) * 86_400_000;
+        whole / 1_000_000 * (1_000_000 - self.objectives.availability_ppm)
+            + whole % 1_000_000 * (1_000_000 - self.objectives.availability_ppm) / 1_000_000
+    }
+}
+
+impl RecordSet {
+    /// Name, type and set identifier.
+    #[must_use]
+    pub fn key(&self) -> RecordKey {
+        RecordKey { name: self.name.clone(), kind: self.kind.clone(), set: self.set.clone() }
+    }
+}

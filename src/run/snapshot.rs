@@ -1,0 +1,522 @@
+//! What a cockpit sees: one value, complete, serialisable, made by the core and never changed by a screen.
+//!
+//! Times are Unix milliseconds (virtual in a drill), durations milliseconds. Texts are for people; a program
+//! reads the typed fields.
+
+use serde::{Deserialize, Serialize};
+
+use super::command::Verb;
+use crate::cloud::Millis;
+
+/// Everything a screen shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Who, where, which run.
+    pub identity: Identity,
+    /// The run's clock.
+    pub now: Millis,
+    /// When the run started.
+    pub started: Millis,
+    /// Day of the run, from 1.
+    pub day: u32,
+    /// Days in the plan.
+    pub days: u32,
+    /// Drills only: virtual seconds per real second (0: stopped), and whether the simulator is running ahead.
+    pub drill: Option<DrillView>,
+    /// What the run as a whole is doing.
+    pub status: Status,
+    /// The phases.
+    pub phases: Vec<PhaseView>,
+    /// The steps in order.
+    pub steps: Vec<StepView>,
+    /// Index of the step that is going on or next; `None` when all are done.
+    pub current: Option<usize>,
+    /// The current step (or the rollback's current step) in detail.
+    pub work: Option<WorkView>,
+    /// Traffic by region: asked, in sync, seen.
+    pub traffic: Vec<TrafficView>,
+    /// Every monitor, in plan order.
+    pub monitors: Vec<MonitorView>,
+    /// The rollback that applies now.
+    pub undo: UndoView,
+    /// A rollback that is shown and waits for its confirmation.
+    pub offer: Option<OfferView>,
+    /// The outage that is going on, or the last one.
+    pub outage: Option<OutageView>,
+    /// Alerts, gravest first.
+    pub alerts: Vec<AlertView>,
+    /// Downtime allowed by the availability objective over the whole plan.
+    pub budget_ms: i64,
+    /// Downtime so far.
+    pub downtime_ms: i64,
+    /// The newest journal entries, oldest first, at most [`JOURNAL_TAIL`].
+    pub journal: Vec<JournalLine>,
+    /// State of the journal.
+    pub ledger: LedgerView,
+    /// The verbs that make sense now: `None` when allowed, or why not.
+    pub verbs: Vec<(Verb, Option<String>)>,
+    /// How it ended.
+    pub result: Option<ResultView>,
+}
+
+/// How many journal lines a snapshot carries.
+pub const JOURNAL_TAIL: usize = 60;
+
+/// Who, where, which run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// True for a drill, false for a live run.
+    pub drill: bool,
+    /// Account id, 12 digits.
+    pub account: String,
+    /// Plan name.
+    pub plan: String,
+    /// Plan title.
+    pub title: String,
+    /// First eight hex digits of the plan's hash.
+    pub plan_hash: String,
+    /// Run id.
+    pub run: String,
+    /// The region the traffic comes from.
+    pub from: String,
+    /// The region the traffic goes to.
+    pub to: String,
+    /// Who drives.
+    pub driver: String,
+    /// Epoch of the engine's lease.
+    pub epoch: u64,
+    /// Scenario of a drill.
+    pub scenario: Option<String>,
+    /// Seed of a drill.
+    pub seed: Option<u64>,
+}
+
+/// Drill controls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillView {
+    /// Virtual seconds per real second; 0 when stopped.
+    pub speed: u32,
+    /// The simulator is running ahead to this time.
+    pub skipping_to: Option<Millis>,
+    /// Faults that `f` offers: what to show, and what to send.
+    pub faults: Vec<(String, crate::plan::FaultKind)>,
+}
+
+/// What the run as a whole is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Waiting for somebody to start the next step.
+    Ready,
+    /// A step is going on.
+    Running,
+    /// Nothing new starts.
+    Held {
+        /// Why.
+        reason: String,
+        /// Who held it; `engine` when it did so itself.
+        by: String,
+        /// Since when.
+        since: Millis,
+    },
+    /// A rollback is going on.
+    RollingBack {
+        /// Its name.
+        name: String,
+    },
+    /// It has ended.
+    Finished(Outcome),
+}
+
+/// How a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every step is done.
+    Completed,
+    /// A rollback ran to its end.
+    RolledBack,
+    /// Neither: it stopped somewhere.
+    Held,
+}
+
+/// A phase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseView {
+    /// Title.
+    pub title: String,
+    /// First day.
+    pub first_day: u32,
+    /// Last day.
+    pub last_day: u32,
+    /// Steps done (or skipped).
+    pub done: usize,
+    /// Steps in it.
+    pub total: usize,
+}
+
+/// State of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Not started.
+    Pending,
+    /// Its action is going on.
+    Running,
+    /// Its action is done, its verify does not hold yet.
+    Verifying,
+    /// Done and verified.
+    Done,
+    /// Its action failed; it can be tried again.
+    Failed,
+    /// A rollback or a hold took it off before it was done.
+    Interrupted,
+    /// It was done, and a rollback took it back.
+    Undone,
+}
+
+/// A step, for the plan panel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepView {
+    /// Id.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// Index of its phase.
+    pub phase: usize,
+    /// Planned day.
+    pub day: u32,
+    /// Kind of action, the plan's word.
+    pub action: String,
+    /// State.
+    pub state: StepState,
+    /// Why it failed, or empty.
+    pub reason: String,
+    /// Why it cannot be taken back, if so.
+    pub one_way: Option<String>,
+    /// Control planes it needs.
+    pub control_planes: Vec<String>,
+    /// How long it should take.
+    pub expected_ms: i64,
+    /// When it started.
+    pub started: Option<Millis>,
+    /// When it was done, failed or taken back.
+    pub ended: Option<Millis>,
+}
+
+/// The current step in detail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkView {
+    /// Id of the step, or `rollback NAME: STEP`.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// Note of the plan; may be empty.
+    pub note: String,
+    /// What it is doing right now, one line, such as `waiting for INSYNC`; empty when not started.
+    pub doing: String,
+    /// State.
+    pub state: StepState,
+    /// Since when it is in that state.
+    pub since: Option<Millis>,
+    /// How long it should take.
+    pub expected_ms: i64,
+    /// Its gate.
+    pub gate: Vec<ConditionView>,
+    /// Its verify, or the conditions of a soak.
+    pub verify: Vec<ConditionView>,
+    /// The next call, not sent yet, or the one that was sent last.
+    pub call: Option<CallView>,
+    /// Items of a checklist: text and whether ticked.
+    pub items: Vec<(String, bool)>,
+    /// Approvals: who approved so far, and how many are needed.
+    pub approvals: Option<(Vec<String>, u32)>,
+    /// Change set: one line per resource.
+    pub change_set: Vec<crate::cloud::ResourceChange>,
+    /// The region's name to type before executing, when the change set replaces or removes something.
+    pub confirm_word: Option<String>,
+    /// What happened lately: stack events, newest last.
+    pub output: Vec<String>,
+    /// Why it cannot be started now, if so.
+    pub blocked: Option<String>,
+}
+
+/// A call, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallView {
+    /// For example `route53 ChangeResourceRecordSets`.
+    pub operation: String,
+    /// Control plane it needs.
+    pub control_plane: String,
+    /// True once it was sent.
+    pub sent: bool,
+    /// State of the call in words: `not sent`, `accepted`, `in sync`, `unknown`…
+    pub state: String,
+    /// What it changes, as a difference.
+    pub lines: Vec<DiffLine>,
+}
+
+/// A line of a difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiffLine {
+    /// Goes away.
+    Minus(String),
+    /// Comes.
+    Plus(String),
+    /// Context.
+    Same(String),
+}
+
+/// A condition, for the gate table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConditionView {
+    /// What is read, such as `recordings lag max`.
+    pub what: String,
+    /// What it must be, such as `< 15m`.
+    pub want: String,
+    /// What it is, such as `17m`; `-` when nothing is known.
+    pub now: String,
+    /// How long it has held.
+    pub held_ms: i64,
+    /// How long it must hold.
+    pub for_ms: i64,
+    /// Verdict.
+    pub verdict: Verdict,
+}
+
+/// Three-valued verdict of a condition or gate. Unknown never opens a gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Holds, and has held long enough.
+    Pass,
+    /// Does not hold (or not long enough yet); why.
+    Fail(String),
+    /// Cannot be told; why.
+    Unknown(String),
+}
+
+/// Traffic of one region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrafficView {
+    /// Region.
+    pub region: String,
+    /// What people call it.
+    pub label: String,
+    /// Share in percent that the last accepted change asked for; `None` when the record was never read.
+    pub asked: Option<u32>,
+    /// Share in percent that the zone's servers answer.
+    pub in_sync: Option<u32>,
+    /// Share in percent that is really seen.
+    pub seen: Option<u32>,
+    /// Age of the seen share.
+    pub age_ms: Option<i64>,
+}
+
+/// How fresh a reading is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Freshness {
+    /// Young enough to act on.
+    Fresh,
+    /// Older than three periods of its source plus its publication delay.
+    Stale,
+    /// There is none.
+    Missing,
+}
+
+/// How grave something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Nothing to see.
+    Ok,
+    /// Good to know.
+    Advisory,
+    /// Will need a hand.
+    Caution,
+    /// Act now.
+    Warning,
+}
+
+/// A monitor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MonitorView {
+    /// Name.
+    pub name: String,
+    /// Title.
+    pub title: String,
+    /// Region, if it belongs to one.
+    pub region: Option<String>,
+    /// Kind: `stack`, `metric`, `http`.
+    pub kind: String,
+    /// Newest value for people; for probes median and 95th percentile.
+    pub value: String,
+    /// Freshness.
+    pub freshness: Freshness,
+    /// Gravity of the value against the monitor's limit.
+    pub level: Level,
+    /// Age of the newest reading.
+    pub age_ms: Option<i64>,
+    /// The limit, such as `p95 < 20ms`; empty when there is none.
+    pub limit: String,
+    /// Newest numbers, oldest first, at most 60, in millionths; a failed probe is `None`.
+    pub spark: Vec<Option<i64>>,
+}
+
+/// Whether the rollback is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Armed {
+    /// It is kept proved.
+    Armed,
+    /// It is not, and why.
+    NotArmed(String),
+    /// No rollback applies yet.
+    Nothing,
+}
+
+/// The rollback that applies now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoView {
+    /// Ready or not.
+    pub armed: Armed,
+    /// Name; empty when none applies.
+    pub name: String,
+    /// Region it leads to.
+    pub to: String,
+    /// What is left of its window; `None` when it has none.
+    pub window_left_ms: Option<i64>,
+    /// Number of calls it would make now.
+    pub calls: usize,
+    /// How long it should take.
+    pub expected_ms: i64,
+    /// What it restores.
+    pub restores: String,
+    /// One-way steps already done, which it will not undo.
+    pub will_not_undo: Vec<String>,
+    /// Data at risk now, in words.
+    pub at_risk: String,
+}
+
+/// A rollback that is shown and waits for its confirmation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferView {
+    /// Name of the rollback.
+    pub name: String,
+    /// Region it leads to.
+    pub to: String,
+    /// Why this one.
+    pub why: String,
+    /// Steps and calls, in order.
+    pub calls: Vec<CallView>,
+    /// Further steps that are no calls (checklists, approvals), in words.
+    pub by_hand: Vec<String>,
+    /// What it restores.
+    pub restores: String,
+    /// One-way steps it will not undo.
+    pub will_not_undo: Vec<String>,
+    /// Data at risk now, in words.
+    pub at_risk: String,
+    /// How long it should take, and on what grounds.
+    pub expected_ms: i64,
+    /// Fingerprint to send with the confirmation; `None` while the records are still being read.
+    pub fingerprint: Option<String>,
+    /// Word to type before `Y`, where a one-way step was passed.
+    pub confirm_word: Option<String>,
+    /// Why it cannot run now or what is dangerous about it, if so.
+    pub caution: Option<String>,
+}
+
+/// An outage as measured by the traffic's service monitor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutageView {
+    /// First bad sample.
+    pub began: Millis,
+    /// When it was noticed.
+    pub detected: Millis,
+    /// When a rollback was confirmed.
+    pub decided: Option<Millis>,
+    /// When the rollback's last call was in sync.
+    pub acted: Option<Millis>,
+    /// First good sample after the last bad one.
+    pub ended: Option<Millis>,
+    /// Share of requests failing now, in millionths.
+    pub failing_ppm: i64,
+}
+
+/// An alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertView {
+    /// Gravity.
+    pub level: Level,
+    /// One line.
+    pub text: String,
+    /// Since when.
+    pub since: Millis,
+    /// Acknowledged: the bell is silent.
+    pub acknowledged: bool,
+}
+
+/// A journal entry in one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalLine {
+    /// Sequence number.
+    pub seq: u64,
+    /// When.
+    pub at: Millis,
+    /// Kind of entry.
+    pub kind: String,
+    /// What it says.
+    pub text: String,
+}
+
+/// State of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerView {
+    /// Newest entry.
+    pub seq: u64,
+    /// Newest durable entry.
+    pub durable: u64,
+    /// Hash of the newest durable entry, hex.
+    pub head: String,
+    /// Why nothing more can be written, if so.
+    pub failed: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultView {
+    /// Outcome.
+    pub outcome: Outcome,
+    /// The rollback that ran: name, when it was confirmed, how long until its last step was done.
+    pub rollback: Option<(String, Millis, i64)>,
+    /// Time to notice, decide, act and recover, if there was an outage that ended.
+    pub rto: Option<RtoView>,
+    /// Replication lag when the rollback was confirmed, in milliseconds.
+    pub rpo_ms: Option<i64>,
+    /// Downtime measured.
+    pub downtime_ms: i64,
+    /// Downtime allowed.
+    pub budget_ms: i64,
+    /// Objectives: recovery time and recovery point, in milliseconds.
+    pub objective_rto_ms: i64,
+    /// Recovery point objective.
+    pub objective_rpo_ms: i64,
+}
+
+/// A recovery time and what it is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RtoView {
+    /// First bad sample → noticed.
+    pub detect_ms: i64,
+    /// Noticed → rollback confirmed.
+    pub decide_ms: i64,
+    /// Confirmed → calls in sync.
+    pub act_ms: i64,
+    /// In sync → service good again.
+    pub recover_ms: i64,
+    /// The whole.
+    pub total_ms: i64,
+}
