@@ -1,5 +1,20 @@
 //! The run core: a pure state machine. No clock, no I/O, no async, no SDK, no terminal.
+//!
+//! [`decide`](decide::decide) turns an event into entries and effects, [`Run::apply`](state::Run::apply) folds entries
+//! into the state, [`Watch`](watch::Watch) holds what is observed, [`Core`](core::Core) puts the three together and
+//! [`view`] makes the snapshot that a screen shows.
 
+pub mod change;
 pub mod command;
+pub mod core;
+pub mod decide;
+pub mod entry;
 pub mod event;
+pub mod gate;
+pub mod job;
+pub mod outage;
+pub mod rollback;
 pub mod snapshot;
+pub mod state;
+pub mod view;
+pub mod watch;

@@ -1,0 +1,171 @@
+//! Plan, run and watch put together: events go in, entries and effects come out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::command::Reply;
+use super::decide::{Ctx, Decision, advance, attention, decide};
+use super::entry::Entry;
+use super::event::Event;
+use super::snapshot::{JOURNAL_TAIL, JournalLine};
+use super::state::Run;
+use super::view;
+use super::watch::Watch;
+use crate::cloud::{CallId, Effect, Millis};
+use crate::plan::{Plan, StepId};
+use crate::run::entry::CallOutcome;
+use crate::run::state::step_of;
+
+/// Rounds of deciding that one event may cause; more would be a loop.
+const ROUNDS: usize = 100;
+
+/// A run with everything that is needed to go on with it.
+#[derive(Debug, Clone)]
+pub struct Core {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// The run.
+    pub run: Run,
+    /// What is observed.
+    pub watch: Watch,
+    /// The newest entries, for the screen.
+    pub tail: VecDeque<JournalLine>,
+}
+
+/// An entry to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// When.
+    pub at: Millis,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub entry: Entry,
+}
+
+/// What came of an event.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Entries to make durable; they are applied already.
+    pub drafts: Vec<Draft>,
+    /// Effects to perform once the entries are durable.
+    pub effects: Vec<Effect>,
+    /// What to tell whoever asked.
+    pub reply: Option<Reply>,
+    /// When to call again if nothing happens.
+    pub wake: Millis,
+    /// Steps that made their first accepted change, or started and make none: a drill's faults count from there.
+    pub reached: Vec<StepId>,
+}
+
+impl Core {
+    /// A core before its first entry.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>) -> Core {
+        Core { run: Run::new(&plan), watch: Watch::new(&plan), tail: VecDeque::new(), plan }
+    }
+
+    /// What decisions and views look at.
+    #[must_use]
+    pub fn ctx(&self, now: Millis) -> Ctx<'_> {
+        Ctx { plan: &self.plan, run: &self.run, watch: &self.watch, now }
+    }
+
+    /// Folds a stored entry, as when a run is read back.
+    pub fn replay(&mut self, at: Millis, actor: &str, entry: &Entry) {
+        self.run.apply(&self.plan, at, actor, entry);
+        let seq = self.run.entries;
+        let (kind, _) = entry.to_parts();
+        self.tail.push_back(JournalLine { seq, at, kind, text: entry.line() });
+        if self.tail.len() > JOURNAL_TAIL {
+            self.tail.pop_front();
+        }
+    }
+
+    /// Begins a run, or takes it over: entries that are there before any event.
+    pub fn open(&mut self, now: Millis, actor: &str, first: Vec<Entry>) -> Outcome {
+        let mut outcome = Outcome::default();
+        for entry in first {
+            self.write(now, actor.to_owned(), entry, &mut outcome);
+        }
+        self.settle(now, &mut outcome);
+        outcome
+    }
+
+    /// The calls that had no outcome when the last engine stopped.
+    #[must_use]
+    pub fn unsettled(&self) -> Vec<CallId> {
+        self.run.open_calls()
+    }
+
+    /// Takes in one event.
+    pub fn handle(&mut self, now: Millis, event: Event) -> Outcome {
+        let mut outcome = Outcome::default();
+        let actor = match &event {
+            Event::Command { by, .. } => by.clone(),
+            _ => "engine".to_owned(),
+        };
+        self.watch.observe(&self.plan, now, event.clone());
+        if matches!(event, Event::Command { .. } | Event::Sent { .. }) {
+            let decision = decide(self.ctx(now), event);
+            self.take(now, &actor, decision, &mut outcome);
+        }
+        self.settle(now, &mut outcome);
+        outcome
+    }
+
+    /// Decides until there is nothing more to write.
+    fn settle(&mut self, now: Millis, outcome: &mut Outcome) {
+        for _ in 0..ROUNDS {
+            let decision = advance(self.ctx(now));
+            outcome.wake = decision.wake.unwrap_or(now + 60_000);
+            let wrote = !decision.entries.is_empty();
+            self.take(now, "engine", decision, outcome);
+            if !wrote {
+                break;
+            }
+        }
+    }
+
+    fn take(&mut self, now: Millis, actor: &str, decision: Decision, outcome: &mut Outcome) {
+        for effect in decision.effects {
+            self.watch.released(now, &effect);
+            outcome.effects.push(effect);
+        }
+        let wrote = !decision.entries.is_empty();
+        for (own, entry) in decision.entries {
+            let actor = if own { "engine" } else { actor };
+            self.write(now, actor.to_owned(), entry, outcome);
+        }
+        if let Some(prepared) = decision.prepare {
+            self.watch.prepared = Some(prepared);
+        }
+        if decision.acknowledge {
+            let texts = view::alerts(self.ctx(now)).into_iter().map(|a| a.key).collect();
+            self.watch.acknowledged = texts;
+        }
+        if decision.reply.is_some() {
+            outcome.reply = decision.reply;
+        }
+        if wrote {
+            let conditions = attention(&self.plan, &self.run);
+            self.watch.attend(&self.plan, now, &conditions);
+        }
+    }
+
+    fn write(&mut self, now: Millis, actor: String, entry: Entry, outcome: &mut Outcome) {
+        if let Entry::RollbackConfirmed { .. } = entry {
+            self.watch.prepared = None;
+        }
+        self.replay(now, &actor, &entry);
+        match &entry {
+            Entry::Outcome { id, outcome: CallOutcome::Accepted(_) } => {
+                let job = self.run.calls.get(id).map(|c| &c.job);
+                outcome.reached.extend(job.and_then(|j| step_of(&self.plan, j)));
+            }
+            Entry::Acted { job } => outcome.reached.extend(step_of(&self.plan, job)),
+            _ => {}
+        }
+        outcome.drafts.push(Draft { at: now, actor, entry });
+    }
+}

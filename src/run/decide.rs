@@ -1,0 +1,398 @@
+//! What happens next: a pure function of plan, run, watch, time and event.
+//!
+//! Deciding is level-triggered: whatever the event was, [`advance`] looks at the whole state and says what is
+//! missing. That is why a crash, a lost event or a repeated one cannot make it lose its place.
+
+use sha2::{Digest, Sha256};
+
+use super::change::Place;
+use super::command::{Command, DrillCommand, Reply};
+use super::entry::{CallOutcome, Entry, JobRef, RollbackRef};
+use super::event::Event;
+use super::snapshot::{Outcome, StepState, Verdict};
+use super::state::{CallState, Job, Run, definition};
+use super::watch::{Prepared, Watch, records_query, refused};
+use super::{gate, job, outage, rollback};
+use crate::cloud::{Call, CallId, Effect, FailureKind, Millis, Query};
+use crate::plan::{Action, ConditionId, Plan, Step, StepId, Undo};
+
+/// A run that goes on by itself gives up waiting for a gate after this long, in milliseconds.
+const GOING_PATIENCE_MS: i64 = 1_800_000;
+/// After this many failures in a row the run holds.
+const FAILURES_TO_HOLD: u32 = 3;
+/// How often the traffic's record is read when nothing else wants it, in milliseconds.
+const BACKGROUND_READ_MS: i64 = 60_000;
+/// A rollback is over at the latest this long after its last step, even if users still fail.
+const ROLLBACK_WATCH_MS: i64 = 3_600_000;
+
+/// Everything a decision looks at.
+#[derive(Clone, Copy)]
+pub struct Ctx<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The run, a fold of its journal.
+    pub run: &'a Run,
+    /// What is observed.
+    pub watch: &'a Watch,
+    /// What time it is.
+    pub now: Millis,
+}
+
+/// What was decided.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// Entries to write, in order; `true` when they are the engine's own and not the commander's.
+    pub entries: Vec<(bool, Entry)>,
+    /// Effects to perform once the entries are durable.
+    pub effects: Vec<Effect>,
+    /// What to tell whoever asked.
+    pub reply: Option<Reply>,
+    /// When to look again if nothing happens.
+    pub wake: Option<Millis>,
+    /// Show this rollback from now on.
+    pub prepare: Option<Prepared>,
+    /// Silence the alerts that stand now.
+    pub acknowledge: bool,
+}
+
+impl Decision {
+    /// Writes an entry of the engine's own.
+    pub fn write(&mut self, entry: Entry) {
+        self.entries.push((true, entry));
+    }
+
+    /// Asks to be called again at this time.
+    pub fn wake_at(&mut self, at: Millis) {
+        self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
+    }
+
+    /// Asks a query, at most once at a time and not before `interval_ms` after the last time.
+    pub fn ask(&mut self, ctx: Ctx<'_>, query: Query, interval_ms: i64) {
+        match ctx.watch.may_ask(&query, interval_ms) {
+            None => {}
+            Some(at) if at > ctx.now => self.wake_at(at),
+            Some(_) if self.effects.iter().any(|e| matches!(e, Effect::Ask(q) if *q == query)) => {}
+            Some(_) => self.effects.push(Effect::Ask(query)),
+        }
+    }
+
+    fn refuse(why: impl Into<String>) -> Decision {
+        Decision { reply: Some(refused(why)), ..Decision::default() }
+    }
+
+    fn by_command(entry: Entry, reply: &str) -> Decision {
+        Decision { entries: vec![(false, entry)], reply: Some(Reply::Ok(reply.into())), ..Decision::default() }
+    }
+}
+
+/// Decides on one event.
+#[must_use]
+pub fn decide(ctx: Ctx<'_>, event: Event) -> Decision {
+    match event {
+        Event::Command { command, .. } => command_given(ctx, command),
+        Event::Sent { id, result } => call_answered(ctx, id, result),
+        Event::Answer { .. } | Event::Tick => advance(ctx),
+    }
+}
+
+fn call_answered(ctx: Ctx<'_>, id: CallId, result: Result<crate::cloud::Receipt, crate::cloud::Failure>) -> Decision {
+    let mut decision = Decision::default();
+    if !ctx.run.calls.get(&id).is_some_and(|c| matches!(c.state, CallState::Open)) {
+        return decision;
+    }
+    let outcome = match result {
+        Ok(receipt) => CallOutcome::Accepted(receipt),
+        Err(failure) => match failure.kind {
+            FailureKind::Refused => CallOutcome::Refused(failure.message),
+            FailureKind::Throttled | FailureKind::Credentials | FailureKind::Unreachable => {
+                CallOutcome::Deferred(failure.message)
+            }
+            FailureKind::Unknown => CallOutcome::Unknown(failure.message),
+        },
+    };
+    decision.write(Entry::Outcome { id, outcome });
+    decision
+}
+
+fn command_given(ctx: Ctx<'_>, command: Command) -> Decision {
+    let run = ctx.run;
+    if run.finished.is_some() && !matches!(command, Command::Note { .. } | Command::Drill { .. } | Command::Acknowledge) {
+        return Decision::refuse("the run has ended");
+    }
+    match command {
+        Command::Start { step } => match blocked(ctx) {
+            Some(why) => Decision::refuse(why),
+            None => match run.next_step().map(|id| &ctx.plan.steps[id]) {
+                Some(next) if next.id == step => Decision::by_command(started(ctx, next), "started"),
+                Some(next) => Decision::refuse(format!("the next step is '{}' now", next.id)),
+                None => Decision::refuse("every step is done"),
+            },
+        },
+        Command::GoOn if run.hold.is_some() => Decision::refuse("the run is held: continue first"),
+        Command::GoOn if run.active_rollback().is_some() => Decision::refuse("a rollback is going on"),
+        Command::GoOn => Decision::by_command(Entry::GoOn { on: true, why: String::new() }, "going on until something needs you"),
+        Command::Execute { step, word } => execute(ctx, &step, word.as_deref()),
+        Command::Hold { .. } if run.hold.is_some() => {
+            Decision { reply: Some(Reply::Ok("held already".into())), ..Decision::default() }
+        }
+        Command::Hold { reason } => Decision::by_command(Entry::Held { reason }, "held: nothing new starts"),
+        Command::Continue if run.hold.is_none() => Decision::refuse("nothing is held"),
+        Command::Continue => Decision::by_command(Entry::Continued {}, "continued"),
+        Command::Approve { step } => match current(ctx, &step) {
+            Some((job, Action::Approve { .. })) => Decision::by_command(Entry::Approved { job: job.of.clone() }, "approved"),
+            _ => Decision::refuse(format!("'{step}' is not waiting for an approval")),
+        },
+        Command::Tick { step, item, done } => match current(ctx, &step) {
+            Some((job, Action::Checklist { items })) if item < items.len() => {
+                Decision::by_command(Entry::Ticked { job: job.of.clone(), item, done }, if done { "ticked" } else { "unticked" })
+            }
+            _ => Decision::refuse(format!("'{step}' has no such item to tick now")),
+        },
+        Command::PrepareRollback { .. } | Command::PrepareUndo { .. } if run.active_rollback().is_some() => {
+            Decision::refuse("a rollback is going on")
+        }
+        Command::PrepareRollback { name } => match rollback::choose(ctx, name.as_deref()) {
+            Ok(rollback) => freeze(ctx, RollbackRef::Plan(rollback.name.clone())),
+            Err(why) => Decision::refuse(why),
+        },
+        Command::PrepareUndo { step } => match rollback::undoable(ctx, &step) {
+            Ok(()) => freeze(ctx, RollbackRef::Undo(step)),
+            Err(why) => Decision::refuse(why),
+        },
+        Command::ConfirmRollback { name, offer, word } => rollback::confirm(ctx, &name, &offer, word.as_deref()),
+        Command::CancelRollback => {
+            Decision { reply: Some(Reply::Ok("put away; the run is still held".into())), ..Decision::default() }
+        }
+        Command::Acknowledge => {
+            Decision { reply: Some(Reply::Ok("acknowledged".into())), acknowledge: true, ..Decision::default() }
+        }
+        Command::Note { text } => Decision::by_command(Entry::Note { text }, "noted"),
+        Command::Drill { what: DrillCommand::Inject(fault) } => Decision::by_command(Entry::Injected { fault }, "injected"),
+        Command::Drill { .. } => Decision { reply: Some(Reply::Ok(String::new())), ..Decision::default() },
+    }
+}
+
+/// Freezes forward progress and shows a rollback.
+fn freeze(ctx: Ctx<'_>, of: RollbackRef) -> Decision {
+    let mut decision = Decision {
+        prepare: Some(Prepared { of: of.clone(), since: ctx.now }),
+        reply: Some(Reply::Ok(format!("frozen; reading what '{of}' would change"))),
+        ..Decision::default()
+    };
+    if ctx.run.hold.is_none() {
+        decision.entries.push((false, Entry::Held { reason: format!("looking at rollback {of}") }));
+    }
+    decision
+}
+
+fn execute(ctx: Ctx<'_>, step: &str, word: Option<&str>) -> Decision {
+    let Some((running, Action::Stack(action))) = current(ctx, step) else {
+        return Decision::refuse(format!("'{step}' has no change set to execute"));
+    };
+    let Some(info) = job::change_set(ctx, running) else { return Decision::refuse("the change set is not ready yet") };
+    if ctx.run.hold.is_some() {
+        return Decision::refuse("the run is held: continue first");
+    }
+    if job::is_destructive(info) && word != Some(action.region.as_str()) {
+        return Decision::refuse(format!("this change set replaces or removes something: type {} to execute it", action.region));
+    }
+    Decision::by_command(Entry::Reviewed { job: running.of.clone() }, "executing the change set")
+}
+
+/// The current job with its action, if it goes by that name.
+fn current<'a>(ctx: Ctx<'a>, name: &str) -> Option<(&'a Job, &'a Action)> {
+    let job = ctx.run.job.as_ref()?;
+    let step = definition(ctx.plan, &job.of)?;
+    (step.id == name || job.of.to_string() == name).then_some((job, &step.action))
+}
+
+/// Why the next step cannot be started now; `None` when it can.
+#[must_use]
+pub fn blocked(ctx: Ctx<'_>) -> Option<String> {
+    let run = ctx.run;
+    if let Some((outcome, _)) = &run.finished {
+        return Some(format!("the run has ended: {outcome:?}"));
+    }
+    if let Some(rollback) = run.active_rollback() {
+        return Some(format!("rollback {} is going on", rollback.of));
+    }
+    if let Some(hold) = &run.hold {
+        return Some(format!("held: {}", hold.reason));
+    }
+    if let Some(job) = &run.job {
+        return Some(format!("{} is going on", job.of));
+    }
+    let Some(next) = run.next_step() else { return Some("every step is done".into()) };
+    let step = &ctx.plan.steps[next];
+    if let Some(missing) = step.needs.iter().find(|id| run.steps[**id].state != StepState::Done) {
+        return Some(format!("needs '{}' first", ctx.plan.steps[*missing].id));
+    }
+    match gate::all(ctx.plan, ctx.watch, &step.gate, ctx.now) {
+        Verdict::Pass => None,
+        Verdict::Fail(why) => Some(why),
+        Verdict::Unknown(why) => Some(format!("UNKNOWN {why}")),
+    }
+}
+
+fn started(ctx: Ctx<'_>, step: &Step) -> Entry {
+    Entry::Started { job: JobRef::Step(step.id.clone()), evidence: gate::evidence(ctx.plan, ctx.watch, &step.gate) }
+}
+
+/// Looks at everything and says what is missing.
+#[must_use]
+pub fn advance(ctx: Ctx<'_>) -> Decision {
+    let mut decision = Decision::default();
+    let (due, wake) = ctx.watch.due(ctx.now);
+    decision.effects.extend(due.into_iter().map(|group| Effect::Ask(Query::Poll(group))));
+    decision.wake_at(wake);
+    send_open_calls(ctx, &mut decision);
+    if ctx.run.finished.is_some() || ctx.run.entries == 0 {
+        return decision;
+    }
+    outage::track(ctx, &mut decision);
+    background_reads(ctx, &mut decision);
+    hold_on_failures(ctx, &mut decision);
+    if !decision.entries.is_empty() {
+        return decision;
+    }
+    if let Some(running) = &ctx.run.job {
+        job::advance(ctx, running, &mut decision);
+    } else if let Some(active) = ctx.run.active_rollback() {
+        next_rollback_step(ctx, active, &mut decision);
+    } else if let Some(rollback) = ctx.run.rollback.as_ref().filter(|r| matches!(r.of, RollbackRef::Plan(_))) {
+        let over = rollback.done.is_some_and(|done| ctx.now - done >= ROLLBACK_WATCH_MS);
+        if ctx.run.open_outage().is_none() || over {
+            decision.write(Entry::Finished { outcome: Outcome::RolledBack });
+        } else if let Some(done) = rollback.done {
+            decision.wake_at(done + ROLLBACK_WATCH_MS);
+        }
+    } else if ctx.run.next_step().is_none() {
+        decision.write(Entry::Finished { outcome: Outcome::Completed });
+    } else if let (Some(since), Some(next)) = (ctx.run.going, ctx.run.next_step()) {
+        go_on(ctx, since, next, &mut decision);
+    }
+    decision
+}
+
+/// Hands out every call that is intended and not under way.
+fn send_open_calls(ctx: Ctx<'_>, decision: &mut Decision) {
+    for (id, call) in &ctx.run.calls {
+        if matches!(call.state, CallState::Open) && !ctx.watch.is_sent(*id) {
+            let template = match (&call.call, definition(ctx.plan, &call.job).map(|s| &s.action)) {
+                (Call::CreateChangeSet { .. }, Some(Action::Stack(action))) => job::template(action),
+                _ => None,
+            };
+            decision.effects.push(Effect::Send { id: *id, token: call.token.clone(), call: call.call.clone(), template });
+        }
+    }
+}
+
+/// Keeps the records that a rollback would change read, so that it is shown and proved without waiting.
+fn background_reads(ctx: Ctx<'_>, decision: &mut Decision) {
+    for place in rollback::places(ctx) {
+        let query = records_query(&place);
+        match &ctx.watch.prepared {
+            Some(prepared) if ctx.watch.answer(&query, prepared.since).is_none() => decision.ask(ctx, query, 1_000),
+            Some(_) => decision.ask(ctx, query, 5_000),
+            None => decision.ask(ctx, query, BACKGROUND_READ_MS),
+        }
+    }
+}
+
+/// The place that carries the users' traffic.
+#[must_use]
+pub fn traffic_place(plan: &Plan) -> Option<Place> {
+    plan.traffic.as_ref().map(|t| Place { zone: t.zone.clone(), name: t.record.clone() })
+}
+
+fn hold_on_failures(ctx: Ctx<'_>, decision: &mut Decision) {
+    let working = ctx.run.job.is_some() && ctx.run.active_rollback().is_none() && ctx.run.hold.is_none();
+    let Some(failure) = ctx.watch.failure.as_ref().filter(|_| working && ctx.watch.failures > 0) else { return };
+    if failure.kind == FailureKind::Credentials {
+        decision.write(Entry::Held { reason: format!("credentials: {}", failure.message) });
+    } else if ctx.watch.failures >= FAILURES_TO_HOLD {
+        decision.write(Entry::Held { reason: format!("{} failures in a row: {}", ctx.watch.failures, failure.message) });
+    }
+}
+
+fn next_rollback_step(ctx: Ctx<'_>, active: &super::state::RollbackRun, decision: &mut Decision) {
+    if ctx.run.hold.is_some() {
+        return;
+    }
+    let next = match &active.of {
+        RollbackRef::Undo(step) => (active.steps_done == 0).then(|| (JobRef::Undo(step.clone()), None)),
+        RollbackRef::Plan(name) => ctx
+            .plan
+            .rollbacks
+            .iter()
+            .find(|r| r.name == *name)
+            .and_then(|r| r.steps.get(active.steps_done))
+            .map(|s| (JobRef::Rollback(name.clone(), s.id.clone()), Some(s))),
+    };
+    match next {
+        // Moving traffic in a rollback is never gated; anything else needs its proof.
+        Some((job, step)) => {
+            let proof = step.filter(|s| !moves_traffic(&s.action)).map(|s| s.gate.as_slice()).unwrap_or_default();
+            if gate::all(ctx.plan, ctx.watch, proof, ctx.now) == Verdict::Pass {
+                decision.write(Entry::Started { job, evidence: gate::evidence(ctx.plan, ctx.watch, proof) });
+            }
+        }
+        None => {
+            decision.write(Entry::RollbackDone { rollback: active.of.clone() });
+            if let RollbackRef::Undo(step) = &active.of {
+                decision.write(Entry::Held { reason: format!("{step} was taken back") });
+            }
+        }
+    }
+}
+
+fn moves_traffic(action: &Action) -> bool {
+    matches!(action, Action::Restore { .. } | Action::Shift(_) | Action::Records(_))
+}
+
+fn go_on(ctx: Ctx<'_>, since: Millis, next: StepId, decision: &mut Decision) {
+    let step = &ctx.plan.steps[next];
+    if matches!(ctx.run.steps[next].state, StepState::Failed) {
+        decision.write(Entry::GoOn { on: false, why: format!("{} failed", step.id) });
+    } else if let Undo::OneWay(_) = step.undo {
+        decision.write(Entry::GoOn { on: false, why: format!("{} is one-way: start it by hand", step.id) });
+    } else if let Some(why) = blocked(ctx) {
+        let waiting_since = ctx.run.steps.iter().filter_map(|s| s.ended).max().unwrap_or(since).max(since);
+        if ctx.now - waiting_since >= GOING_PATIENCE_MS {
+            decision.write(Entry::GoOn { on: false, why: format!("waited 30m for the gate of {}: {why}", step.id) });
+        } else {
+            decision.wake_at(waiting_since + GOING_PATIENCE_MS);
+        }
+    } else {
+        decision.write(started(ctx, step));
+    }
+}
+
+/// The conditions that matter now: those of the job that is going on, or the gate of what comes next.
+#[must_use]
+pub fn attention(plan: &Plan, run: &Run) -> Vec<ConditionId> {
+    if run.finished.is_some() {
+        return Vec::new();
+    }
+    if let Some(job) = &run.job {
+        let Some(step) = definition(plan, &job.of) else { return Vec::new() };
+        return match &step.action {
+            _ if job.acted.is_some() => step.verify.clone(),
+            Action::Soak { conditions, .. } => conditions.clone(),
+            _ => Vec::new(),
+        };
+    }
+    if let Some(active) = run.active_rollback() {
+        let RollbackRef::Plan(name) = &active.of else { return Vec::new() };
+        let rollback = plan.rollbacks.iter().find(|r| r.name == *name);
+        return rollback.and_then(|r| r.steps.get(active.steps_done)).map(|s| s.gate.clone()).unwrap_or_default();
+    }
+    run.next_step().map(|id| plan.steps[id].gate.clone()).unwrap_or_default()
+}
+
+/// The idempotency token of a job's next call: a hash of run, job, attempt and ordinal.
+#[must_use]
+pub fn token(run: &Run, job: &Job) -> String {
+    let text = format!("{}\n{}\n{}\n{}", run.token_base, job.of, job.attempt, job.calls.len());
+    Sha256::digest(text.as_bytes()).iter().take(16).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}

@@ -1,0 +1,370 @@
+//! How one piece of work goes on: its action, then its verify.
+
+use sha2::{Digest, Sha256};
+
+use super::change::{self, Read};
+use super::decide::{Ctx, Decision, token};
+use super::entry::{CallOutcome, Entry, JobRef};
+use super::gate::{self, is_usable};
+use super::snapshot::Verdict;
+use super::state::{CallRun, CallState, Job, definition, restored_by};
+use super::watch::records_query;
+use crate::cloud::{Call, CallId, ChangeSetInfo, Millis, Query, StackInfo};
+use crate::plan::{Action, RecordSet, StackAction, StackChange};
+
+/// How often a change in progress is looked at, in milliseconds.
+const POLL_MS: i64 = 2_000;
+/// A settled record change has no change id to ask about: it is taken to be in sync after this long (rule 7).
+const SETTLED_SYNC_MS: i64 = 60_000;
+/// A rollback plans again at most this often when the records keep changing under it.
+const REPLANS: usize = 5;
+
+/// Takes the current job one step further.
+pub fn advance(ctx: Ctx<'_>, job: &Job, decision: &mut Decision) {
+    let undo;
+    let (action, verify) = match definition(ctx.plan, &job.of) {
+        Some(step) => (&step.action, step.verify.as_slice()),
+        None => {
+            undo = Action::Restore { steps: restored_by(ctx.plan, &job.of) };
+            (&undo, [].as_slice())
+        }
+    };
+    if job.acted.is_some() {
+        if gate::all(ctx.plan, ctx.watch, verify, ctx.now) == Verdict::Pass {
+            decision.write(Entry::Done { job: job.of.clone(), evidence: gate::evidence(ctx.plan, ctx.watch, verify) });
+        }
+        return;
+    }
+    let papers = ctx.run.papers.get(&job.of);
+    match action {
+        Action::Shift(_) | Action::Records(_) | Action::Restore { .. } => records(ctx, job, action, decision),
+        Action::Stack(stack) => match &stack.change {
+            StackChange::Apply { .. } => apply_stack(ctx, job, stack, decision),
+            StackChange::Delete => delete_stack(ctx, job, stack, decision),
+        },
+        Action::Soak { conditions, for_ms } => {
+            let until = job.started + for_ms;
+            if ctx.now < until {
+                decision.wake_at(until);
+            } else if gate::all(ctx.plan, ctx.watch, conditions, ctx.now) == Verdict::Pass {
+                decision.write(Entry::Acted { job: job.of.clone() });
+            }
+        }
+        Action::Approve { count, .. } => {
+            if papers.is_some_and(|p| p.approvals.len() >= *count as usize) {
+                decision.write(Entry::Acted { job: job.of.clone() });
+            }
+        }
+        Action::Checklist { items } => {
+            if papers.is_some_and(|p| (0..items.len()).all(|i| p.ticks.get(&i) == Some(&true))) {
+                decision.write(Entry::Acted { job: job.of.clone() });
+            }
+        }
+    }
+}
+
+fn intend(ctx: Ctx<'_>, job: &Job, call: Call, decision: &mut Decision) {
+    let id = ctx.run.calls.keys().next_back().map_or(1, |id| id + 1);
+    decision.write(Entry::Intent { id, job: job.of.clone(), token: token(ctx.run, job), call });
+}
+
+fn fail(job: &Job, reason: impl Into<String>, decision: &mut Decision) {
+    decision.write(Entry::Failed { job: job.of.clone(), reason: reason.into() });
+}
+
+/// Sends a call once more after a pause that doubles: 1, 2, 4 … 30 seconds.
+fn resend(ctx: Ctx<'_>, id: CallId, call: &CallRun, why: &str, decision: &mut Decision) {
+    let pause = (500_i64 << call.sendings.min(6)).min(30_000);
+    if ctx.now < call.changed + pause {
+        decision.wake_at(call.changed + pause);
+    } else {
+        decision.write(Entry::Resent { id, why: why.to_owned() });
+    }
+}
+
+/// Record changes: read, compare-and-swap, wait until in sync, read back.
+fn records(ctx: Ctx<'_>, job: &Job, action: &Action, decision: &mut Decision) {
+    let restoring = !matches!(job.of, JobRef::Step(_));
+    let frozen = ctx.run.hold.is_some();
+    let mut since = job.read_since;
+    let last = job.calls.last().and_then(|id| ctx.run.calls.get(id).map(|call| (*id, call)));
+    let mut refusal = None;
+    if let Some((id, call)) = last {
+        since = call.changed;
+        match &call.state {
+            CallState::Open => return,
+            CallState::Deferred(_) | CallState::Unknown(_) if frozen => return,
+            CallState::Deferred(why) => return resend(ctx, id, call, why, decision),
+            // A lost answer cannot be settled by reading alone: the change may land after the read. The identical
+            // compare-and-swap can be sent again: it is refused if the first one was applied.
+            CallState::Unknown(_) => {
+                return resend(ctx, id, call, "its outcome is not known; the same compare-and-swap settles it", decision);
+            }
+            CallState::Applied(receipt, None) => return await_sync(ctx, id, call, &receipt.id, decision),
+            CallState::Applied(_, Some(_)) => {}
+            CallState::Refused(why) => refusal = Some((id, call, why)),
+        }
+    }
+    let places = change::places(ctx.plan, ctx.run, action);
+    let mut read = Read::new();
+    for place in &places {
+        match ctx.watch.records(place, since) {
+            Some(Ok(sets)) => {
+                read.insert(place.clone(), sets);
+            }
+            Some(Err(failure)) if failure.kind == crate::cloud::FailureKind::Refused => {
+                return fail(job, failure.message.clone(), decision);
+            }
+            Some(Err(_)) => decision.ask(ctx, records_query(place), POLL_MS),
+            None => decision.ask(ctx, records_query(place), 0),
+        }
+    }
+    if read.len() < places.len() {
+        return;
+    }
+    if let Some((id, call, why)) = refusal {
+        if call.doubtful && is_there(&call.call, &read) {
+            decision.write(Entry::Outcome { id, outcome: CallOutcome::Settled });
+            return;
+        }
+        if !restoring || job.calls.len() >= REPLANS {
+            return fail(job, format!("conflict: the record is not as it was read ({why})"), decision);
+        }
+    }
+    match change::wanted(ctx.plan, ctx.run, action, &read) {
+        Err(why) => fail(job, why, decision),
+        Ok(wanted) => match change::batches(&wanted, &read).into_iter().next() {
+            None => decision.write(Entry::Acted { job: job.of.clone() }),
+            Some(_) if frozen => {}
+            Some(call) if !restoring && already_changed(ctx, job, &call) => {
+                fail(job, "conflict: somebody changed the record after this step did", decision);
+            }
+            Some(_) if job.calls.len() >= REPLANS => fail(job, "the record keeps being changed by somebody else", decision),
+            Some(call) => intend(ctx, job, call, decision),
+        },
+    }
+}
+
+/// True when this job has changed the call's zone before.
+fn already_changed(ctx: Ctx<'_>, job: &Job, call: &Call) -> bool {
+    let zone_of = |call: &Call| match call {
+        Call::ChangeRecords { zone, .. } => Some(zone.clone()),
+        _ => None,
+    };
+    let earlier = job.calls.iter().filter_map(|id| ctx.run.calls.get(id));
+    earlier.filter(|c| matches!(c.state, CallState::Applied(..))).any(|c| zone_of(&c.call) == zone_of(call))
+}
+
+/// True when the zone is as the call would have left it.
+fn is_there(call: &Call, read: &Read<'_>) -> bool {
+    let Call::ChangeRecords { zone, delete, create } = call else { return false };
+    let find = |record: &RecordSet| {
+        let place = change::Place { zone: zone.clone(), name: record.name.clone() };
+        read.get(&place).and_then(|sets| sets.iter().find(|r| r.key() == record.key()))
+    };
+    create.iter().all(|r| find(r) == Some(r))
+        && delete.iter().filter(|d| create.iter().all(|c| c.key() != d.key())).all(|r| find(r).is_none())
+}
+
+fn await_sync(ctx: Ctx<'_>, id: CallId, call: &CallRun, change: &str, decision: &mut Decision) {
+    if change.is_empty() {
+        if ctx.now - call.changed >= SETTLED_SYNC_MS {
+            decision.write(Entry::InSync { id });
+        } else {
+            decision.wake_at(call.changed + SETTLED_SYNC_MS);
+        }
+        return;
+    }
+    let query = Query::Change { id: change.to_owned() };
+    let answered = ctx.watch.answer(&query, call.changed).map(|a| &a.result);
+    match answered {
+        Some(Ok(crate::cloud::Answer::Change { in_sync: true })) => decision.write(Entry::InSync { id }),
+        _ => decision.ask(ctx, query, POLL_MS),
+    }
+}
+
+/// The template text of a stack action.
+#[must_use]
+pub fn template(action: &StackAction) -> Option<String> {
+    match &action.change {
+        StackChange::Apply { template, .. } => Some(template.clone()),
+        StackChange::Delete => None,
+    }
+}
+
+/// The query for a job's change set.
+fn change_set_query(ctx: Ctx<'_>, job: &Job) -> Option<(Query, Millis)> {
+    let call = ctx.run.calls.get(job.calls.first()?)?;
+    let Call::CreateChangeSet { region, stack, change_set, .. } = &call.call else { return None };
+    let query = Query::ChangeSet { region: region.clone(), stack: stack.clone(), change_set: change_set.clone() };
+    Some((query, call.changed))
+}
+
+/// The change set of a job, once it can be executed.
+#[must_use]
+pub fn change_set<'a>(ctx: Ctx<'a>, job: &Job) -> Option<&'a ChangeSetInfo> {
+    let (query, since) = change_set_query(ctx, job)?;
+    ctx.watch.change_set(&query, since)?.filter(|info| info.executable)
+}
+
+/// True when a change set replaces or removes something (rule 18).
+#[must_use]
+pub fn is_destructive(info: &ChangeSetInfo) -> bool {
+    info.changes.iter().any(|c| c.replacement == "True" || c.replacement == "Conditional" || c.action == "Remove")
+}
+
+/// Create or update a stack: change set, review, execution.
+fn apply_stack(ctx: Ctx<'_>, job: &Job, action: &StackAction, decision: &mut Decision) {
+    let frozen = ctx.run.hold.is_some();
+    let mut calls = job.calls.iter().filter_map(|id| ctx.run.calls.get(id).map(|call| (*id, call)));
+    let Some((id, created)) = calls.next() else { return prepare_change_set(ctx, job, action, frozen, decision) };
+    match &created.state {
+        CallState::Open => return,
+        CallState::Refused(why) => return fail(job, why.clone(), decision),
+        CallState::Deferred(why) | CallState::Unknown(why) => {
+            // The same token and name make it safe to ask again.
+            if !frozen {
+                resend(ctx, id, created, why, decision);
+            }
+            return;
+        }
+        CallState::Applied(..) => {}
+    }
+    let Some((id, executed)) = calls.next() else { return review(ctx, job, action, frozen, decision) };
+    match &executed.state {
+        CallState::Open => {}
+        CallState::Deferred(why) | CallState::Unknown(why) => {
+            if !frozen {
+                resend(ctx, id, executed, why, decision);
+            }
+        }
+        CallState::Refused(why) => match look(ctx, action, executed.changed, decision) {
+            // It was executed by a sending whose answer was lost.
+            Some(Some(info)) if executed.doubtful && !info.status.starts_with("REVIEW") => {
+                decision.write(Entry::Outcome { id, outcome: CallOutcome::Settled });
+            }
+            Some(_) => fail(job, why.clone(), decision),
+            None => {}
+        },
+        CallState::Applied(..) => {
+            events(ctx, action, decision);
+            match look(ctx, action, executed.changed, decision).flatten() {
+                Some(info) if is_usable(&info.status) => decision.write(Entry::Acted { job: job.of.clone() }),
+                Some(info) if is_over(&info.status) => fail(job, failed_because(ctx, action, info), decision),
+                _ => decision.ask(ctx, stack_query(action), POLL_MS),
+            }
+        }
+    }
+}
+
+fn prepare_change_set(ctx: Ctx<'_>, job: &Job, action: &StackAction, frozen: bool, decision: &mut Decision) {
+    let StackChange::Apply { template, parameters, capabilities, .. } = &action.change else { return };
+    let Some(info) = look(ctx, action, job.started, decision) else { return };
+    let create = match info.map(|i| i.status.as_str()) {
+        None | Some("REVIEW_IN_PROGRESS" | "DELETE_COMPLETE") => true,
+        Some("ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" | "DELETE_FAILED") => {
+            return fail(job, "a failed creation is in the way: the stack can only be deleted", decision);
+        }
+        Some(status) if status.ends_with("_IN_PROGRESS") => return decision.ask(ctx, stack_query(action), POLL_MS),
+        Some(_) => false,
+    };
+    if frozen {
+        return;
+    }
+    let hash = Sha256::digest(template.as_bytes()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let call = Call::CreateChangeSet {
+        region: action.region.clone(),
+        stack: action.name.clone(),
+        change_set: format!("cutover-{}", token(ctx.run, job).get(..12).unwrap_or_default()),
+        create,
+        template_sha256: hash,
+        parameters: parameters.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        capabilities: capabilities.clone(),
+    };
+    intend(ctx, job, call, decision);
+}
+
+fn review(ctx: Ctx<'_>, job: &Job, action: &StackAction, frozen: bool, decision: &mut Decision) {
+    let Some((query, since)) = change_set_query(ctx, job) else { return };
+    let Query::ChangeSet { change_set, .. } = &query else { return };
+    match ctx.watch.change_set(&query, since).flatten() {
+        Some(info) if info.no_changes => decision.write(Entry::Acted { job: job.of.clone() }),
+        Some(info) if info.status == "FAILED" => fail(job, format!("change set failed: {}", info.reason), decision),
+        Some(info) if info.executable => {
+            let lets_go = job.reviewed || (ctx.run.going.is_some() && !is_destructive(info));
+            if lets_go && !frozen {
+                let call = Call::ExecuteChangeSet {
+                    region: action.region.clone(),
+                    stack: action.name.clone(),
+                    change_set: change_set.clone(),
+                };
+                intend(ctx, job, call, decision);
+            }
+        }
+        _ => decision.ask(ctx, query, POLL_MS),
+    }
+}
+
+fn delete_stack(ctx: Ctx<'_>, job: &Job, action: &StackAction, decision: &mut Decision) {
+    let last = job.calls.last().and_then(|id| ctx.run.calls.get(id).map(|call| (*id, call)));
+    let since = last.map_or(job.started, |(_, call)| call.changed);
+    let frozen = ctx.run.hold.is_some();
+    match last.map(|(id, call)| (id, call, &call.state)) {
+        Some((_, _, CallState::Open)) => {}
+        Some((_, _, CallState::Refused(why))) => fail(job, why.clone(), decision),
+        Some((id, call, CallState::Deferred(why) | CallState::Unknown(why))) => {
+            if !frozen {
+                resend(ctx, id, call, why, decision);
+            }
+        }
+        Some((_, _, CallState::Applied(..))) => {
+            events(ctx, action, decision);
+            match look(ctx, action, since, decision) {
+                Some(None) => decision.write(Entry::Acted { job: job.of.clone() }),
+                Some(Some(info)) if info.status == "DELETE_COMPLETE" => decision.write(Entry::Acted { job: job.of.clone() }),
+                Some(Some(info)) if info.status == "DELETE_FAILED" => fail(job, failed_because(ctx, action, info), decision),
+                Some(Some(_)) => decision.ask(ctx, stack_query(action), POLL_MS),
+                None => {}
+            }
+        }
+        None => match look(ctx, action, since, decision) {
+            Some(None) => decision.write(Entry::Acted { job: job.of.clone() }),
+            Some(Some(_)) if !frozen => {
+                let call = Call::DeleteStack { region: action.region.clone(), stack: action.name.clone() };
+                intend(ctx, job, call, decision);
+            }
+            _ => {}
+        },
+    }
+}
+
+fn stack_query(action: &StackAction) -> Query {
+    Query::Stack { region: action.region.clone(), stack: action.name.clone() }
+}
+
+/// The stack as seen at `since` or later; asks for it when it was not.
+fn look<'a>(ctx: Ctx<'a>, action: &StackAction, since: Millis, decision: &mut Decision) -> Option<Option<&'a StackInfo>> {
+    let seen = ctx.watch.stack(&action.region, &action.name, since);
+    if seen.is_none() {
+        decision.ask(ctx, stack_query(action), if ctx.watch.failures > 0 { POLL_MS } else { 0 });
+    }
+    seen
+}
+
+fn events(ctx: Ctx<'_>, action: &StackAction, decision: &mut Decision) {
+    decision.ask(ctx, Query::StackEvents { region: action.region.clone(), stack: action.name.clone() }, 5_000);
+}
+
+/// True for a status that will not change by itself.
+fn is_over(status: &str) -> bool {
+    !status.ends_with("_IN_PROGRESS")
+}
+
+fn failed_because(ctx: Ctx<'_>, action: &StackAction, info: &StackInfo) -> String {
+    let events = ctx.watch.stack_events(&action.region, &action.name);
+    // Events come newest first; the oldest failure is the cause, the others are its consequences.
+    match events.iter().rev().find(|e| e.status.ends_with("_FAILED")) {
+        Some(event) => format!("{}: {} {}: {}", info.status, event.logical_id, event.status, event.reason),
+        None => format!("{}: {}", info.status, info.reason),
+    }
+}

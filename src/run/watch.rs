@@ -1,0 +1,386 @@
+//! What is observed right now: readings, answers, requests under way. Volatile on purpose: after a restart it
+//! is empty, so every gate is unknown and every `for:` starts again.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::change::Place;
+use super::command::{Command, Reply};
+use super::entry::RollbackRef;
+use super::event::Event;
+use super::gate::Tracker;
+use super::snapshot::Freshness;
+use crate::cloud::{
+    Answer, CallId, ChangeSetInfo, Effect, Failure, Millis, PollGroup, PollKind, Query, Reading, StackEvent, StackInfo, Value,
+    poll_groups,
+};
+use crate::plan::{ConditionId, MonitorId, Plan, RecordSet, Source};
+
+/// Most samples that one ring keeps.
+const RING: usize = 2_000;
+/// Interval of a monitor that nothing depends on, in milliseconds.
+const IDLE_MS: i64 = 300_000;
+/// Interval of the service monitor when nothing else is going on, in milliseconds.
+const IDLE_SERVICE_MS: i64 = 60_000;
+/// How long after a failed reading a monitor stays at full cadence, in milliseconds.
+const ALERT_MS: i64 = 600_000;
+/// How late CloudWatch publishes, in milliseconds (rule 33).
+const METRIC_DELAY_MS: i64 = 120_000;
+
+/// Everything observed.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// The poll groups of the plan.
+    pub groups: Vec<PollGroup>,
+    /// When each group is due, by group.
+    due: Vec<Millis>,
+    /// The interval each group has now, in milliseconds, by group.
+    interval: Vec<i64>,
+    /// Rings, by monitor.
+    pub rings: Vec<Ring>,
+    /// Trackers of the conditions that matter now.
+    pub trackers: BTreeMap<ConditionId, Tracker>,
+    /// Queries under way, and since when.
+    asked: BTreeMap<Query, Millis>,
+    /// Calls under way.
+    sent: BTreeSet<CallId>,
+    /// The newest answer of each query: when it was asked, when it came, what it was.
+    answers: BTreeMap<Query, Answered>,
+    /// The rollback that somebody is looking at.
+    pub prepared: Option<Prepared>,
+    /// Texts of alerts that were acknowledged.
+    pub acknowledged: BTreeSet<String>,
+    /// Failed attempts to reach something, in a row.
+    pub failures: u32,
+    /// The newest failure's words.
+    pub failure: Option<Failure>,
+}
+
+/// An answer with its times.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// When it was asked.
+    pub asked: Millis,
+    /// When the answer came.
+    pub at: Millis,
+    /// The answer.
+    pub result: Result<Answer, Failure>,
+}
+
+/// A rollback that is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// Which.
+    pub of: RollbackRef,
+    /// Since when; records must have been read after this.
+    pub since: Millis,
+}
+
+/// The samples of one monitor.
+#[derive(Debug, Clone, Default)]
+pub struct Ring {
+    /// Samples, oldest first: time and number; `None` for a failed probe.
+    pub samples: VecDeque<(Millis, Option<i64>)>,
+    /// The newest reading, missing ones included.
+    pub latest: Option<Reading>,
+    /// When the newest failed sample was taken.
+    pub last_failed: Option<Millis>,
+}
+
+impl Watch {
+    /// An empty watch.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Watch {
+        let groups = poll_groups(plan);
+        Watch {
+            due: vec![Millis::MIN; groups.len()],
+            interval: vec![IDLE_MS; groups.len()],
+            groups,
+            rings: vec![Ring::default(); plan.monitors.len()],
+            trackers: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            sent: BTreeSet::new(),
+            answers: BTreeMap::new(),
+            prepared: None,
+            acknowledged: BTreeSet::new(),
+            failures: 0,
+            failure: None,
+        }
+    }
+
+    /// Takes in what an event shows, before anything is decided on it.
+    pub fn observe(&mut self, plan: &Plan, now: Millis, event: Event) {
+        match event {
+            Event::Answer { query, result } => {
+                let asked = self.asked.remove(&query).unwrap_or(now);
+                if let Query::Poll(group) = query {
+                    self.readings(plan, now, group, result);
+                    return;
+                }
+                match &result {
+                    Ok(_) => self.failures = 0,
+                    Err(failure) => self.failed(failure.clone()),
+                }
+                self.answers.insert(query, Answered { asked, at: now, result });
+            }
+            Event::Sent { id, result } => {
+                self.sent.remove(&id);
+                match result {
+                    Ok(_) => self.failures = 0,
+                    Err(failure) => self.failed(failure),
+                }
+            }
+            Event::Command { command, .. } => match command {
+                Command::CancelRollback => self.prepared = None,
+                Command::Continue => {
+                    self.failures = 0;
+                    self.prepared = None;
+                }
+                _ => {}
+            },
+            Event::Tick => {}
+        }
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        self.failures += 1;
+        self.failure = Some(failure);
+    }
+
+    fn readings(&mut self, plan: &Plan, now: Millis, group: usize, result: Result<Answer, Failure>) {
+        let readings = match result {
+            Ok(Answer::Readings(readings)) => readings,
+            Ok(_) => Vec::new(),
+            Err(failure) => {
+                let missing = Value::Missing(failure.message);
+                let monitors = self.groups.get(group).map(|g| g.monitors.clone()).unwrap_or_default();
+                monitors.into_iter().map(|m| (m, Reading { at: now, value: missing.clone() })).collect()
+            }
+        };
+        for (monitor, reading) in readings {
+            let gap_ms = self.stale_after_ms(plan, monitor);
+            let ring = &mut self.rings[monitor];
+            let newest = ring.samples.back().map(|s| s.0);
+            let fresh = newest.is_none_or(|at| reading.at > at);
+            let broken = newest.is_some_and(|at| reading.at - at > gap_ms);
+            match &reading.value {
+                Value::Number(number) if fresh => ring.samples.push_back((reading.at, Some(*number))),
+                Value::Failed(_) if fresh => {
+                    ring.samples.push_back((reading.at, None));
+                    ring.last_failed = Some(now);
+                }
+                _ => {}
+            }
+            if ring.samples.len() > RING {
+                ring.samples.pop_front();
+            }
+            // A value that is missing does not push an older value out of sight: the older one gets stale by itself.
+            let keep_older = matches!(reading.value, Value::Missing(_))
+                && ring.latest.as_ref().is_some_and(|l| !matches!(l.value, Value::Missing(_)) && now - l.at <= gap_ms);
+            if !keep_older {
+                ring.latest = Some(reading);
+            }
+            for (condition, tracker) in &mut self.trackers {
+                let condition = &plan.conditions[*condition];
+                if condition.monitor == monitor {
+                    tracker.reading(condition, &self.rings[monitor], &plan.monitors[monitor], now, fresh, broken);
+                }
+            }
+        }
+    }
+
+    /// Notes that effects were handed out, so that nothing is asked or sent twice.
+    pub fn released(&mut self, now: Millis, effect: &Effect) {
+        match effect {
+            Effect::Ask(query) => {
+                if let Query::Poll(group) = query {
+                    self.due[*group] = now + self.interval[*group];
+                }
+                self.asked.insert(query.clone(), now);
+            }
+            Effect::Send { id, .. } => {
+                self.sent.insert(*id);
+            }
+        }
+    }
+
+    /// True while this call is under way.
+    #[must_use]
+    pub fn is_sent(&self, id: CallId) -> bool {
+        self.sent.contains(&id)
+    }
+
+    /// The newest answer to a query that was asked at `since` or later.
+    #[must_use]
+    pub fn answer(&self, query: &Query, since: Millis) -> Option<&Answered> {
+        self.answers.get(query).filter(|a| a.asked >= since)
+    }
+
+    /// When a query may be asked again: `None` while it is under way, else not before `interval_ms` after the
+    /// last time.
+    #[must_use]
+    pub fn may_ask(&self, query: &Query, interval_ms: i64) -> Option<Millis> {
+        if self.asked.contains_key(query) {
+            return None;
+        }
+        Some(self.answers.get(query).map_or(Millis::MIN, |a| a.asked + interval_ms))
+    }
+
+    /// The record sets of a place, if they were read at `since` or later.
+    #[must_use]
+    pub fn records(&self, place: &Place, since: Millis) -> Option<Result<&[RecordSet], &Failure>> {
+        match &self.answer(&records_query(place), since)?.result {
+            Ok(Answer::Records(sets)) => Some(Ok(sets.as_slice())),
+            Ok(_) => None,
+            Err(failure) => Some(Err(failure)),
+        }
+    }
+
+    /// The newest good read of a place, however old, and when it was asked.
+    #[must_use]
+    pub fn records_ever(&self, place: &Place) -> Option<(Millis, &[RecordSet])> {
+        let answered = self.answers.get(&records_query(place))?;
+        match &answered.result {
+            Ok(Answer::Records(sets)) => Some((answered.asked, sets.as_slice())),
+            _ => None,
+        }
+    }
+
+    /// A stack's description, asked at `since` or later.
+    #[must_use]
+    pub fn stack(&self, region: &str, stack: &str, since: Millis) -> Option<Option<&StackInfo>> {
+        match &self.answer(&Query::Stack { region: region.into(), stack: stack.into() }, since)?.result {
+            Ok(Answer::Stack(info)) => Some(info.as_ref()),
+            _ => None,
+        }
+    }
+
+    /// A change set's description, asked at `since` or later.
+    #[must_use]
+    pub fn change_set(&self, query: &Query, since: Millis) -> Option<Option<&ChangeSetInfo>> {
+        match &self.answer(query, since)?.result {
+            Ok(Answer::ChangeSet(info)) => Some(info.as_ref()),
+            _ => None,
+        }
+    }
+
+    /// A stack's newest events, newest first; empty when they were never read.
+    #[must_use]
+    pub fn stack_events(&self, region: &str, stack: &str) -> &[StackEvent] {
+        match self.answers.get(&Query::StackEvents { region: region.into(), stack: stack.into() }).map(|a| &a.result) {
+            Some(Ok(Answer::StackEvents(events))) => events,
+            _ => &[],
+        }
+    }
+
+    /// Which conditions matter now. Trackers of others are forgotten; new ones start from what the rings hold.
+    pub fn attend(&mut self, plan: &Plan, now: Millis, conditions: &[ConditionId]) {
+        self.trackers.retain(|id, _| conditions.contains(id));
+        for id in conditions {
+            if !self.trackers.contains_key(id) {
+                let condition = &plan.conditions[*id];
+                let mut tracker = Tracker::default();
+                if self.freshness(plan, condition.monitor, now) == Freshness::Fresh {
+                    tracker.reading(
+                        condition,
+                        &self.rings[condition.monitor],
+                        &plan.monitors[condition.monitor],
+                        now,
+                        true,
+                        false,
+                    );
+                }
+                self.trackers.insert(*id, tracker);
+            }
+        }
+        self.set_intervals(plan, now);
+    }
+
+    /// Cadence follows activity (design, section 9.7): full while something depends on a monitor or it fails.
+    pub fn set_intervals(&mut self, plan: &Plan, now: Millis) {
+        let service = plan.traffic.as_ref().and_then(|t| t.service);
+        for (index, group) in self.groups.iter().enumerate() {
+            let mut interval = IDLE_MS;
+            for monitor in &group.monitors {
+                let every = plan.monitors[*monitor].every_ms;
+                if Some(*monitor) == service {
+                    interval = interval.min(every.max(IDLE_SERVICE_MS));
+                }
+                if self.rings[*monitor].last_failed.is_some_and(|at| now - at < ALERT_MS) {
+                    interval = interval.min(every);
+                }
+                for id in self.trackers.keys() {
+                    let condition = &plan.conditions[*id];
+                    if condition.monitor == *monitor {
+                        // A condition that has to hold for days is not worth a probe every five seconds.
+                        interval = interval.min(every.max((condition.for_ms / 500).min(60_000)));
+                    }
+                }
+                interval = interval.max(every.min(IDLE_MS));
+            }
+            if self.prepared.is_some() {
+                interval = interval.min(5_000);
+            }
+            if interval < self.interval[index] && self.due[index] != Millis::MIN {
+                self.due[index] = self.due[index].min(now + interval).max(self.due[index] - self.interval[index] + interval);
+            }
+            self.interval[index] = interval;
+        }
+    }
+
+    /// The groups that are due, and the next time that one will be.
+    #[must_use]
+    pub fn due(&self, now: Millis) -> (Vec<usize>, Millis) {
+        let mut groups = Vec::new();
+        let mut wake = now + IDLE_MS;
+        for (index, due) in self.due.iter().enumerate() {
+            if self.asked.contains_key(&Query::Poll(index)) {
+                continue;
+            }
+            if *due <= now {
+                groups.push(index);
+            } else {
+                wake = wake.min(*due);
+            }
+        }
+        (groups, wake)
+    }
+
+    /// From which age on a reading of this monitor is stale, in milliseconds (rule 33).
+    #[must_use]
+    pub fn stale_after_ms(&self, plan: &Plan, monitor: MonitorId) -> i64 {
+        let interval = self.groups.iter().position(|g| g.monitors.contains(&monitor)).map_or(IDLE_MS, |g| self.interval[g]);
+        match &plan.monitors[monitor].source {
+            Source::Metric(metric) => 3 * metric.period_ms.max(interval) + METRIC_DELAY_MS,
+            Source::Http(http) => 3 * interval.max(plan.monitors[monitor].every_ms) + http.timeout_ms,
+            Source::Stack { .. } => 3 * interval.max(plan.monitors[monitor].every_ms) + 5_000,
+        }
+    }
+
+    /// How fresh a monitor's newest reading is.
+    #[must_use]
+    pub fn freshness(&self, plan: &Plan, monitor: MonitorId, now: Millis) -> Freshness {
+        match &self.rings[monitor].latest {
+            None | Some(Reading { value: Value::Missing(_), .. }) => Freshness::Missing,
+            Some(reading) if now - reading.at > self.stale_after_ms(plan, monitor) => Freshness::Stale,
+            Some(_) => Freshness::Fresh,
+        }
+    }
+
+    /// True when a poll group reads probes.
+    #[must_use]
+    pub fn is_probe(&self, group: usize) -> bool {
+        self.groups.get(group).is_some_and(|g| g.kind == PollKind::Probe)
+    }
+}
+
+/// The query that reads a place.
+#[must_use]
+pub fn records_query(place: &Place) -> Query {
+    Query::Records { zone: place.zone.clone(), name: place.name.clone() }
+}
+
+/// A refusal.
+#[must_use]
+pub fn refused(why: impl Into<String>) -> Reply {
+    Reply::Refused(why.into())
+}
