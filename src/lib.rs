@@ -6,3 +6,4 @@
 pub mod cloud;
 pub mod plan;
 pub mod run;
+pub mod sim;
