@@ -3,7 +3,9 @@
 //! ARCHITECTURE.md has the picture; in one sentence: events go into the pure core ([`run`]), entries and
 //! effects come out, entries become durable before effects are performed, and a screen shows snapshots.
 
+pub mod aws;
 pub mod cloud;
 pub mod plan;
+pub mod probe;
 pub mod run;
 pub mod sim;
