@@ -234,6 +234,17 @@ class Cockpit:
             return False
         return True
 
+    def roll_back(self, name):
+        """R shows the rollback and every call of it; Y runs it once that is complete."""
+        self.press("R")
+        self.wait_for(f"Roll back? '{name}'", 15)
+        # The key is offered only when the records have been read.
+        self.wait_for("Y roll back", 15)
+
+    def confirm_rollback(self):
+        time.sleep(DEAD_TIME_S)
+        self.press("Y")
+
     def _until_other(self, prompt, timeout_s=5):
         end = time.monotonic() + timeout_s
         while self.prompt() == prompt:

@@ -193,5 +193,5 @@ def medzen_world(plan_copy, emulator, zone, feed):
     api = {"ApiName": variable(plan_copy, "gateway-api")}
     for name, region in (("frankfurt", FRANKFURT), ("ireland", IRELAND)):
         feed.publish(f"requests-{name}", region, "AWS/ApiGateway", "Count", api, 240)
-        feed.publish(f"errors-{name}", region, "AWS/ApiGateway", "5XXError", api, 0)
+    feed.publish("errors-frankfurt", FRANKFURT, "MedZen/Api", "ErrorPercent", {}, 0)
     return feed

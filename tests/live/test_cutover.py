@@ -74,15 +74,13 @@ def test_whole_cutover_and_back(medzen_world, plan_copy, emulator, zone, seat, o
     wait_weights(cockpit, emulator, zone, {FRANKFURT_SET: 50, IRELAND_SET: 50})
 
     # The way back is shown before it is taken, and takes back exactly what was changed.
-    cockpit.press("R")
-    cockpit.wait_for("immediate")
+    cockpit.roll_back("immediate")
     cockpit.wait_for("ChangeResourceRecordSets")
     assert emulator.weights(zone) == {FRANKFURT_SET: 50, IRELAND_SET: 50}, "showing a rollback must not run it"
-    time.sleep(0.5)
-    cockpit.press("Y")
+    cockpit.confirm_rollback()
     wait_weights(cockpit, emulator, zone, {None: None})
     assert emulator.records(zone) == before, "the record is not what it was"
-    cockpit.wait_for(re.compile(r"rolled back", re.IGNORECASE), 60)
+    cockpit.wait_for("ROLLED BACK", 60)
     assert emulator.stack_status(variable(plan_copy, "stack-chime"), FRANKFURT) == "CREATE_COMPLETE"
     assert len(emulator.records(zone, "af.api.medzenhealth.app")) == 1, "Cape Town's record was no part of it"
 
@@ -104,7 +102,7 @@ def test_rollback_from_a_script(small_plan, emulator, zone, seat, open_cockpit):
     done = seat.command("rollback", run, "back", "--yes", timeout_s=60)
     assert done.returncode in (0, 5), f"{done.returncode}\n{done.stdout}\n{done.stderr}"
     wait_weights(cockpit, emulator, zone, {"frankfurt": 0, "ireland": 100})
-    cockpit.wait_for(re.compile(r"rolled back", re.IGNORECASE), 60)
+    cockpit.wait_for("ROLLED BACK", 60)
     assert cockpit.quit() == 5
     seat.verify_journal(run)
 
@@ -117,13 +115,11 @@ def test_region_that_fails_is_seen_and_left(small_plan, emulator, zone, regions,
     regions[FRANKFURT].mode = "fail"
     regions["users"].mode = "fail"
     cockpit.wait_for("OUTAGE", 30)
-    cockpit.press("R")
-    cockpit.wait_for("back-traffic" if "back-traffic" in cockpit.screen() else "ChangeResourceRecordSets", 15)
-    time.sleep(0.5)
-    cockpit.press("Y")
+    cockpit.roll_back("back")
+    cockpit.confirm_rollback()
     wait_weights(cockpit, emulator, zone, {"frankfurt": 0, "ireland": 100})
     regions["users"].mode = "ok"
-    cockpit.wait_for(re.compile(r"rolled back", re.IGNORECASE), 60)
+    cockpit.wait_for("ROLLED BACK", 60)
     assert cockpit.quit() == 5
 
 
