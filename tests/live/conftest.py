@@ -119,6 +119,8 @@ QUICK = {
     "every-vantage": "60s",
     "canary-requests": '"10"',
     "half-requests": '"10"',
+    "lag-over": "60s",
+    "week-clean": "4s",
     "canary-dwell": "6s",
     "half-dwell": "6s",
     "full-dwell": "6s",
