@@ -1,0 +1,199 @@
+"""Fixtures of the live acceptance tests: the real binary in a real terminal against an emulated AWS.
+
+The parts are in three files: `cloud.py` (emulator, regions' servers, metrics), `proxy.py` (between the binary and the
+emulator: knows every call, makes trouble) and `cockpit.py` (terminal, screen, fingers). Everything listens on loopback.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cloud import API, CAPE_TOWN, FRANKFURT, GATEWAY, IRELAND, Authority, Emulator, MetricFeed, Region
+from cockpit import ROOT, Seat, binary
+from proxy import Proxy
+
+HERE = Path(__file__).resolve().parent
+PLANS = ROOT / "plans"
+
+
+def pytest_collection_modifyitems(items):
+    """Without a binary there is nothing to test; say so once for each test instead of failing in a fixture."""
+    if not os.access(binary(), os.X_OK):
+        reason = "no binary: build it with `cargo build`, or name it in CUTOVER_BIN"
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"), [API, f"af.{API}", "localhost"])
+
+
+@pytest.fixture
+def emulator(tmp_path):
+    """An empty cloud for each test, since stacks and zones of one would be in the way of the next."""
+    folder = tmp_path / "emulator"
+    folder.mkdir()
+    running = Emulator(folder)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def proxy(emulator):
+    running = Proxy(emulator.port)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def regions(authority):
+    """The API of each region, and `users`: what the public name leads to, which no test can send through DNS."""
+    running = {name: Region(name, authority) for name in (IRELAND, FRANKFURT, CAPE_TOWN, "users")}
+    yield running
+    for region in running.values():
+        region.stop()
+
+
+@pytest.fixture
+def feed(emulator):
+    running = MetricFeed(emulator)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def seat(tmp_path, proxy, authority):
+    return Seat(tmp_path, proxy.url, authority.ca_path)
+
+
+@pytest.fixture
+def open_cockpit(seat):
+    """Opens cockpits, and closes whatever a failed test leaves behind."""
+    opened = []
+
+    def open_one(*args):
+        opened.append(seat.open(*args))
+        return opened[-1]
+
+    yield open_one
+    for cockpit in opened:
+        cockpit.close()
+
+
+@pytest.fixture
+def zone(emulator):
+    return emulator.make_zone()
+
+
+@pytest.fixture
+def small_plan(tmp_path, emulator, zone, regions):
+    """A plan of one shift, and the world that it expects."""
+    emulator.put_weighted_records(zone, {("frankfurt", FRANKFURT): 0, ("ireland", IRELAND): 100})
+    emulator.make_stack("small-ireland", IRELAND)
+    emulator.make_stack("small-frankfurt", FRANKFURT)
+    values = {
+        "account": emulator.account,
+        "zone": zone,
+        "users-port": str(regions["users"].port),
+        "ireland": regions[IRELAND].address,
+        "frankfurt": regions[FRANKFURT].address,
+    }
+    text = (HERE / "small.yaml").read_text()
+    for name, value in values.items():
+        assert f"<{name}>" in text, f"small.yaml has no <{name}>"
+        text = text.replace(f"<{name}>", value)
+    path = tmp_path / "small.yaml"
+    path.write_text(text)
+    return path
+
+
+# What is quick in a rehearsal. Windows of rollbacks stay as they are: an hour is longer than any test.
+QUICK = {
+    "every-stack": "1s",
+    "every-metric": "1s",
+    "every-probe": "1s",
+    "every-vantage": "60s",
+    "canary-requests": '"10"',
+    "half-requests": '"10"',
+    "lag-over": "60s",
+    "week-clean": "4s",
+    "canary-dwell": "6s",
+    "half-dwell": "6s",
+    "full-dwell": "6s",
+    "steady": "2s",
+    "baseline-soak": "4s",
+    "failover-steady": "4s",
+    "week-soak": "6s",
+    "quiet": "4s",
+}
+# The canary wants twenty samples, the later shifts more, and a probe runs once a second.
+SAMPLES = re.compile(r"samples: \d+")
+
+
+def replace_variable(text, name, value):
+    """Gives one variable of vars.yaml another value; it must be there exactly once."""
+    text, count = re.subn(rf"^  {re.escape(name)}: .*$", lambda _: f"  {name}: {value}", text, flags=re.MULTILINE)
+    assert count == 1, f"vars.yaml has {name!r} {count} times"
+    return text
+
+
+@pytest.fixture
+def plan_copy(tmp_path, emulator, zone, regions):
+    """A copy of plans/medzen whose vars.yaml names the emulated world."""
+    folder = tmp_path / "medzen"
+    shutil.copytree(PLANS / "medzen", folder)
+    main = folder / "plan.yaml"
+    text, count = re.subn(r'^account: "\d{12}"', f'account: "{emulator.account}"', main.read_text(), flags=re.MULTILINE)
+    assert count == 1, "plan.yaml names its account once"
+    main.write_text(text)
+    values = QUICK | {
+        "zone": zone,
+        "gateway-ireland": GATEWAY[IRELAND],
+        "gateway-frankfurt": GATEWAY[FRANKFURT],
+        "gateway-cape-town": GATEWAY[CAPE_TOWN],
+        "connect-ireland": regions[IRELAND].address,
+        "connect-frankfurt": regions[FRANKFURT].address,
+        "connect-cape-town": regions[CAPE_TOWN].address,
+        "url-users": f"https://localhost:{regions['users'].port}/health",
+    }
+    variables = folder / "vars.yaml"
+    text = variables.read_text()
+    for name, value in values.items():
+        text = replace_variable(text, name, value)
+    variables.write_text(text)
+    for phase in (folder / "phases").glob("*.yaml"):
+        phase.write_text(SAMPLES.sub("samples: 4", phase.read_text()))
+    return folder
+
+
+def variable(folder, name):
+    """A variable of a plan's vars.yaml, for what the test must call by the same name."""
+    found = re.search(rf"^  {re.escape(name)}: (\S+)", (folder / "vars.yaml").read_text(), re.MULTILINE)
+    assert found, f"vars.yaml has no {name!r}"
+    return found.group(1).strip('"')
+
+
+@pytest.fixture
+def medzen_world(plan_copy, emulator, zone, feed):
+    """What MedZen has on the morning of day 1, and what CloudWatch would report on every day after."""
+    emulator.put_simple_record(zone)
+    emulator.make_stack(variable(plan_copy, "stack-chime-ireland"), IRELAND)
+    emulator.make_stack(variable(plan_copy, "stack-chime-cape-town"), CAPE_TOWN)
+    for kind in ("recordings", "transcripts", "medical"):
+        dimensions = {
+            "SourceBucket": variable(plan_copy, f"{kind}-ireland"),
+            "DestinationBucket": variable(plan_copy, f"{kind}-frankfurt"),
+            "RuleId": variable(plan_copy, "replication-rule"),
+        }
+        feed.publish(f"{kind}-lag", FRANKFURT, "AWS/S3", "ReplicationLatency", dimensions, 20)
+    replica = {"DBInstanceIdentifier": variable(plan_copy, "ehr-replica")}
+    feed.publish("ehr-replica-lag", FRANKFURT, "AWS/RDS", "ReplicaLag", replica, 0.4)
+    api = {"ApiName": variable(plan_copy, "gateway-api")}
+    for name, region in (("frankfurt", FRANKFURT), ("ireland", IRELAND)):
+        feed.publish(f"requests-{name}", region, "AWS/ApiGateway", "Count", api, 240)
+    feed.publish("errors-frankfurt", FRANKFURT, "MedZen/Api", "ErrorPercent", {}, 0)
+    return feed

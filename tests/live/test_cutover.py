@@ -1,0 +1,134 @@
+"""The cutover itself, driven by keys: stacks, a gate that shuts and opens, three weights, and the way back."""
+
+import re
+import time
+
+from cloud import FRANKFURT, IRELAND
+from conftest import variable
+
+# A metric shows a lower level only with the next minute that has ended.
+METRIC_FALLS_S = 150
+
+FRANKFURT_SET, IRELAND_SET = "eu-central-1-primary", "eu-west-1-failover"
+STACKS = ("stack-global", "stack-chime", "stack-bedrock", "stack-sms")
+
+
+def wait_weights(cockpit, emulator, zone, wanted, timeout_s=30):
+    end = time.monotonic() + timeout_s
+    while emulator.weights(zone) != wanted:
+        if time.monotonic() > end:
+            cockpit.fail(f"the zone holds {emulator.weights(zone)} and not {wanted} after {timeout_s} s")
+        time.sleep(0.1)
+
+
+def create_stack_by_hand(cockpit, emulator, plan, step):
+    """One stack step, key by key: n and Y make a change set and nothing else; n and Y again execute it."""
+    name = variable(plan, step)
+    cockpit.advance(until=step)
+    assert emulator.stack_status(name, FRANKFURT) is None
+    cockpit.confirm("n")
+    cockpit.wait_for(re.compile(r"^ *n  execute the change set", re.MULTILINE), what="an offer to execute the change set")
+    cockpit.wait_for("AWS::")
+    assert emulator.stack_status(name, FRANKFURT) == "REVIEW_IN_PROGRESS", "it must be seen before anything is created"
+    cockpit.confirm("n")
+    cockpit.wait_for(lambda _: cockpit.step() != step, 60, f"the end of {step}")
+    assert emulator.stack_status(name, FRANKFURT) == "CREATE_COMPLETE"
+
+
+def test_whole_cutover_and_back(medzen_world, plan_copy, emulator, zone, seat, open_cockpit):
+    feed = medzen_world
+    before = emulator.records(zone)
+    cockpit = open_cockpit("run", plan_copy)
+    cockpit.wait_for("[LIVE]")
+    run = cockpit.run_id()
+
+    create_stack_by_hand(cockpit, emulator, plan_copy, "stack-global")
+    cockpit.advance(until="weights-zero")
+    for stack in STACKS:
+        assert emulator.stack_status(variable(plan_copy, stack), FRANKFURT) == "CREATE_COMPLETE"
+    assert emulator.records(zone) == before, "no step before weights-zero may touch the users' record"
+
+    # One batch from a simple record to two weighted ones that answer as before.
+    cockpit.advance(until="canary-10")
+    assert emulator.weights(zone) == {FRANKFURT_SET: 0, IRELAND_SET: 100}
+    cockpit.wait_for(re.compile(r"(?<!NOT )ARMED"), what="an armed rollback before the first request is sent")
+
+    # The gate shuts on a lag over the limit: n says why, and Y sends nothing.
+    feed.set("recordings-lag", 17 * 60)
+    cockpit.wait_for(lambda _: "blocked" in cockpit.prompt(), 60, "the prompt to say that the canary is blocked")
+    assert "lag" in cockpit.prompt(), cockpit.prompt()
+    cockpit.confirm("n")
+    time.sleep(1)
+    assert emulator.weights(zone) == {FRANKFURT_SET: 0, IRELAND_SET: 100}, cockpit.screen()
+    cockpit.press("\x1b")
+
+    # It opens by itself, and still nothing runs without a hand.
+    feed.set("recordings-lag", 20)
+    cockpit.wait_for(lambda _: re.match(r"n  (?!.*blocked)", cockpit.prompt()), METRIC_FALLS_S, "the gate of the canary to open")
+    assert emulator.weights(zone) == {FRANKFURT_SET: 0, IRELAND_SET: 100}
+    cockpit.confirm("n")
+    wait_weights(cockpit, emulator, zone, {FRANKFURT_SET: 10, IRELAND_SET: 90})
+
+    cockpit.advance(until="shift-50", timeout_s=120)
+    cockpit.advance(until="region-defaults", timeout_s=120)
+    wait_weights(cockpit, emulator, zone, {FRANKFURT_SET: 50, IRELAND_SET: 50})
+
+    # The way back is shown before it is taken, and takes back exactly what was changed.
+    cockpit.roll_back("immediate")
+    cockpit.wait_for("ChangeResourceRecordSets")
+    assert emulator.weights(zone) == {FRANKFURT_SET: 50, IRELAND_SET: 50}, "showing a rollback must not run it"
+    cockpit.confirm_rollback()
+    wait_weights(cockpit, emulator, zone, {None: None})
+    assert emulator.records(zone) == before, "the record is not what it was"
+    cockpit.wait_for("ROLLED BACK", 60)
+    assert emulator.stack_status(variable(plan_copy, "stack-chime"), FRANKFURT) == "CREATE_COMPLETE"
+    assert len(emulator.records(zone, "af.api.medzenhealth.app")) == 1, "Cape Town's record was no part of it"
+
+    assert cockpit.quit() == 5
+    cockpit.assert_terminal_given_back()
+    states = {step["id"]: step["state"] for step in seat.status(run)["steps"]}
+    assert states["stack-chime"] == "done"
+    assert {states[step] for step in ("weights-zero", "canary-10", "shift-50")} == {"undone"}
+    seat.verify_journal(run)
+
+
+def test_rollback_from_a_script(small_plan, emulator, zone, seat, open_cockpit):
+    """The break-glass command reaches the engine that is running, and its screen shows it."""
+    cockpit = open_cockpit("run", small_plan)
+    run = cockpit.run_id()
+    cockpit.advance(until="half", timeout_s=60)
+    cockpit.advance(until="end", timeout_s=60)
+    assert emulator.weights(zone) == {"frankfurt": 50, "ireland": 50}
+    done = seat.command("rollback", run, "back", "--yes", timeout_s=60)
+    assert done.returncode in (0, 5), f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    wait_weights(cockpit, emulator, zone, {"frankfurt": 0, "ireland": 100})
+    cockpit.wait_for("ROLLED BACK", 60)
+    assert cockpit.quit() == 5
+    seat.verify_journal(run)
+
+
+def test_region_that_fails_is_seen_and_left(small_plan, emulator, zone, regions, open_cockpit):
+    """Frankfurt fails with half the traffic on it: the outage is on the screen, and R brings the traffic back."""
+    cockpit = open_cockpit("run", small_plan)
+    cockpit.advance(until="half", timeout_s=60)
+    cockpit.advance(until="end", timeout_s=60)
+    regions[FRANKFURT].mode = "fail"
+    regions["users"].mode = "fail"
+    cockpit.wait_for("OUTAGE", 60)
+    cockpit.roll_back("back")
+    cockpit.confirm_rollback()
+    wait_weights(cockpit, emulator, zone, {"frankfurt": 0, "ireland": 100})
+    regions["users"].mode = "ok"
+    cockpit.wait_for("ROLLED BACK", 60)
+    assert cockpit.quit() == 5
+
+
+def test_sick_target_disarms_the_rollback(small_plan, regions, open_cockpit):
+    """A rollback into a region that is down is none, and the panel says so before anybody needs it (rule 37)."""
+    cockpit = open_cockpit("run", small_plan)
+    cockpit.advance(until="half", timeout_s=60)
+    cockpit.wait_for(re.compile(r"(?<!NOT )ARMED"), 30, "an armed rollback")
+    regions[IRELAND].mode = "fail"
+    cockpit.wait_for("NOT ARMED", 30)
+    regions[IRELAND].mode = "ok"
+    cockpit.wait_for(re.compile(r"(?<!NOT )ARMED"), 30, "a rollback that is armed again")
