@@ -178,18 +178,20 @@ impl Sim {
     }
 
     fn ask(&mut self, at: i64, query: Query) -> Result<Answer, cutover::cloud::Failure> {
-        let (_, event) = self.world.perform(START + at, &Effect::Ask(query.clone()));
+        let effect = Effect::Ask(query);
+        let (_, event) = self.world.perform(START + at, &effect);
         let Event::Answer { query: answered, result } = event else { panic!("a query is answered by Answer") };
-        assert_eq!(answered, query);
+        assert_eq!(Effect::Ask(answered), effect);
         result
     }
 
     /// What a monitor reads, and when the answer arrives.
     fn reading(&mut self, at: i64, monitor: usize) -> (Millis, Reading) {
-        let group = poll_groups(&self.plan).iter().position(|g| g.monitors.contains(&monitor)).unwrap();
+        let group =
+            poll_groups(&self.plan).iter().position(|g| g.monitors.contains(&monitor)).expect("every monitor is in a group");
         let (answered, event) = self.world.perform(START + at, &Effect::Ask(Query::Poll(group)));
         let Event::Answer { result: Ok(Answer::Readings(readings)), .. } = event else { panic!("a poll has readings") };
-        (answered - START, readings.into_iter().find(|(m, _)| *m == monitor).unwrap().1)
+        (answered - START, readings.into_iter().find(|(m, _)| *m == monitor).expect("a group reads all its monitors").1)
     }
 
     fn value(&mut self, at: i64, monitor: usize) -> Value {
