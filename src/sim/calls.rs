@@ -26,7 +26,7 @@ pub enum Deed {
         /// Its idempotency token.
         token: String,
         /// The call.
-        call: Call,
+        call: Box<Call>,
         /// The template text that came with it.
         template: Option<String>,
         /// What came of it.

@@ -32,8 +32,8 @@ struct Version {
     answers: Answers,
     /// Sum of the weights.
     total: u64,
-    /// The only region it can lead to, if there is only one.
-    only: Option<Option<RegionId>>,
+    /// True when there is nothing to choose: all answers lead to the same region.
+    fixed: bool,
     /// When each resolver first asks at or after `since`.
     first: Vec<Millis>,
 }
@@ -41,16 +41,15 @@ struct Version {
 impl Version {
     fn new(since: Millis, answers: Answers, first: Vec<Millis>) -> Version {
         let total = answers.choices.iter().map(|(_, weight)| u64::from(*weight)).sum();
-        let region = answers.choices[0].0;
-        let only = answers.choices.iter().all(|(r, _)| *r == region).then_some(region);
+        let fixed = answers.choices.iter().all(|(region, _)| *region == answers.choices[0].0);
         let settled = first.iter().copied().max().unwrap_or(since);
-        Version { since, settled, answers, total, only, first }
+        Version { since, settled, answers, total, fixed, first }
     }
 
     /// What a resolver that asks at `refresh` is given.
     fn pick(&self, dice: Dice, resolver: usize, refresh: Millis) -> Option<RegionId> {
-        if let Some(region) = self.only {
-            return region;
+        if self.fixed {
+            return self.answers.choices[0].0;
         }
         let mut left = below(dice.roll(Stream::ResolverPick, rng::index(resolver), rng::time(refresh)), self.total);
         for (region, weight) in &self.answers.choices {
@@ -115,10 +114,11 @@ impl Resolvers {
         let begin = self.versions.partition_point(|v| v.settled <= from).saturating_sub(1);
         let end = self.versions.partition_point(|v| v.since < until);
         // Most of a plan's days nothing moves: then one region has it all, and there is nothing to count.
-        if let [Version { only: Some(region), settled, .. }] = &self.versions[begin..end.max(begin + 1)]
-            && *settled <= from
+        if let [version] = &self.versions[begin..end.max(begin + 1)]
+            && version.fixed
+            && version.settled <= from
         {
-            spread[region.unwrap_or(regions)] = (until - from) * RESOLVERS_MS;
+            spread[version.answers.choices[0].0.unwrap_or(regions)] = (until - from) * RESOLVERS_MS;
             return spread;
         }
         for resolver in 0..RESOLVERS {
@@ -138,7 +138,7 @@ impl Resolvers {
                 let refresh = version.refresh(resolver, at);
                 let region = version.pick(self.dice, resolver, refresh);
                 // Where there is nothing to choose, the refreshes make no difference.
-                let held = if version.only.is_some() { end } else { end.min(refresh + version.answers.ttl_ms) };
+                let held = if version.fixed { end } else { end.min(refresh + version.answers.ttl_ms) };
                 spread[region.unwrap_or(nowhere)] += held - at;
                 at = held;
             }

@@ -108,11 +108,11 @@ mod tests {
     fn the_generator_is_pinned() {
         let rolls: Vec<u64> = (0..3).map(|i| Dice::new(7).roll(Stream::Metric, i, 1)).collect();
         assert_eq!(rolls, PINNED, "another generator needs another RULES_VERSION");
-        assert_eq!(text(&["ab", "c"]), 9_152_321_003_021_014_837);
+        assert_eq!(text(&["ab", "c"]), 2_358_367_985_974_424_609);
         assert_ne!(text(&["ab", "c"]), text(&["a", "bc"]));
     }
 
-    const PINNED: [u64; 3] = [0, 0, 0];
+    const PINNED: [u64; 3] = [10_050_161_779_104_431_786, 12_597_176_773_350_983_593, 8_018_089_029_762_936_302];
 
     #[test]
     fn numbers_cover_their_range_and_stay_in_it() {

@@ -263,13 +263,13 @@ impl Stacks {
                 match (status, create) {
                     ("REVIEW_IN_PROGRESS", true) => {}
                     (_, true) => {
-                        return Err(invalid(format!(
+                        return Err(invalid(&format!(
                             "Stack [{stack}] already exists and cannot be created again with the changeSet [{name}]."
                         )));
                     }
                     (status, false) if updatable(status) => {}
                     (status, false) => {
-                        return Err(invalid(format!("Stack:{} is in {status} state and can not be updated.", found.id)));
+                        return Err(invalid(&format!("Stack:{} is in {status} state and can not be updated.", found.id)));
                     }
                 }
                 (slot, life)
@@ -362,7 +362,7 @@ impl Stacks {
             "REVIEW_IN_PROGRESS" => EMPTY_DELETE_MS,
             "CREATE_IN_PROGRESS" => length,
             busy if busy.ends_with("_IN_PROGRESS") => {
-                return Err(invalid(format!("Stack [{}] cannot be deleted while in status {busy}", found.id)));
+                return Err(invalid(&format!("Stack [{}] cannot be deleted while in status {busy}", found.id)));
             }
             _ => length,
         };
@@ -433,10 +433,10 @@ fn updatable(status: &str) -> bool {
 }
 
 fn absent(stack: &str) -> Failure {
-    invalid(format!("Stack [{stack}] does not exist"))
+    invalid(&format!("Stack [{stack}] does not exist"))
 }
 
-fn invalid(message: String) -> Failure {
+fn invalid(message: &str) -> Failure {
     refused(format!("ValidationError: {message}"))
 }
 

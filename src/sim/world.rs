@@ -194,7 +194,13 @@ impl World {
             Ok(Accepted::Repeated(id)) => Outcome::Repeated(id.clone()),
             Err(failure) => Outcome::Refused(failure.kind, failure.message.clone()),
         };
-        let deed = Deed::Call { id, token: token.to_owned(), call: call.clone(), template: template.map(str::to_owned), outcome };
+        let deed = Deed::Call {
+            id,
+            token: token.to_owned(),
+            call: Box::new(call.clone()),
+            template: template.map(str::to_owned),
+            outcome,
+        };
         self.log.push(CallRecord { at: now, deed });
         (answered, result.map(|accepted| Receipt { id: accepted.id().to_owned() }))
     }

@@ -10,7 +10,7 @@ use crate::plan::{Action, Plan, RecordSet};
 #[derive(Debug, Clone)]
 pub(super) struct Zones {
     dice: Dice,
-    zones: BTreeMap<String, Zone>,
+    hosted: BTreeMap<String, Zone>,
     /// Change id → when the zone's own servers have it.
     changes: BTreeMap<String, Millis>,
 }
@@ -54,17 +54,17 @@ impl Zones {
             records.sort();
             zone.versions.push((Millis::MIN, records));
         }
-        Zones { dice, zones, changes: BTreeMap::new() }
+        Zones { dice, hosted: zones, changes: BTreeMap::new() }
     }
 
     /// What the newest accepted state of a zone is.
     pub(super) fn newest(&self, zone: &str) -> &[RecordSet] {
-        self.zones.get(zone).and_then(|z| z.versions.last()).map_or(&[], |(_, records)| records)
+        self.hosted.get(zone).and_then(|z| z.versions.last()).map_or(&[], |(_, records)| records)
     }
 
     /// All record sets of one name, sorted.
     pub(super) fn records(&self, zone: &str, name: &str, at: Millis) -> Result<Vec<RecordSet>, Failure> {
-        let found = self.zones.get(zone).ok_or_else(|| no_such_zone(zone))?;
+        let found = self.hosted.get(zone).ok_or_else(|| no_such_zone(zone))?;
         let records = found.versions.iter().rev().find(|(since, _)| *since <= at).map_or(&[][..], |(_, records)| records);
         let name = name.trim_end_matches('.');
         Ok(records.iter().filter(|r| r.name.eq_ignore_ascii_case(name)).cloned().collect())
@@ -86,7 +86,7 @@ impl Zones {
         applied: Millis,
         token: &str,
     ) -> Result<Change, Failure> {
-        let found = self.zones.get_mut(zone).ok_or_else(|| no_such_zone(zone))?;
+        let found = self.hosted.get_mut(zone).ok_or_else(|| no_such_zone(zone))?;
         let current = found.versions.last().map_or(&[][..], |(_, records)| records);
         let records =
             evaluate(current, delete, create).map_err(|wrong| refused(format!("InvalidChangeBatch: [{}]", wrong.join(", "))))?;
@@ -114,7 +114,7 @@ fn evaluate(current: &[RecordSet], delete: &[RecordSet], create: &[RecordSet]) -
         match records.iter().position(|r| r.key() == old.key()) {
             Some(i) if records[i] == *old => drop(records.remove(i)),
             Some(_) => {
-                wrong.push(format!("Tried to delete {} but the values provided do not match the current values", label(old)))
+                wrong.push(format!("Tried to delete {} but the values provided do not match the current values", label(old)));
             }
             None => wrong.push(format!("Tried to delete {} but it was not found", label(old))),
         }
@@ -129,7 +129,8 @@ fn evaluate(current: &[RecordSet], delete: &[RecordSet], create: &[RecordSet]) -
     }
     let touched: BTreeSet<&str> = create.iter().map(|r| r.name.as_str()).collect();
     for name in touched {
-        wrong.extend(conflicts(records.iter().filter(|r| r.name == name)));
+        let siblings: Vec<&RecordSet> = records.iter().filter(|r| r.name == name).collect();
+        wrong.extend(conflicts(&siblings));
     }
     records.sort();
     if wrong.is_empty() { Ok(records) } else { Err(wrong) }
@@ -151,10 +152,10 @@ fn malformed(record: &RecordSet) -> Option<String> {
 
 /// What is wrong between the record sets of one name: simple beside weighted (rule 9), weighted siblings with
 /// different TTLs (rule 8), and anything beside a CNAME.
-fn conflicts<'a>(records: impl Iterator<Item = &'a RecordSet> + Clone) -> Vec<String> {
+fn conflicts(records: &[&RecordSet]) -> Vec<String> {
     let mut wrong = Vec::new();
-    for record in records.clone() {
-        let mut siblings = records.clone().filter(|r| r.kind == record.kind);
+    for record in records {
+        let mut siblings = records.iter().filter(|r| r.kind == record.kind);
         if record.set.is_none() && siblings.clone().any(|r| r.set.is_some()) {
             let name = &record.name;
             wrong.push(format!(
@@ -166,7 +167,7 @@ fn conflicts<'a>(records: impl Iterator<Item = &'a RecordSet> + Clone) -> Vec<St
         if let Some(other) = siblings.find(|r| r.ttl.is_some() && record.ttl.is_some() && r.ttl < record.ttl) {
             wrong.push(format!("{} and {} must have the same TTL", label(record), label(other)));
         }
-        if record.kind != "CNAME" && records.clone().any(|r| r.kind == "CNAME") {
+        if record.kind != "CNAME" && records.iter().any(|r| r.kind == "CNAME") {
             wrong.push(format!(
                 "RRSet of type {} with DNS name {}. is not permitted as it conflicts with other records with the same DNS name",
                 record.kind, record.name
