@@ -116,7 +116,10 @@ class Emulator:
 
     def put_weighted_records(self, zone, weights, name=API):
         """`weights` is {(set identifier, region): weight}."""
-        self._create(zone, [self.record(region, name) | {"SetIdentifier": s, "Weight": w} for (s, region), w in weights.items()])
+        records = []
+        for (identifier, region), weight in weights.items():
+            records.append(self.record(region, name) | {"SetIdentifier": identifier, "Weight": weight})
+        self._create(zone, records)
 
     @staticmethod
     def record(region, name=API):

@@ -56,7 +56,12 @@ class Seat:
     def command(self, *args, timeout_s=20):
         """Runs the binary without a terminal and returns what came of it."""
         return subprocess.run(
-            [binary(), *map(str, args)], env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s
+            [binary(), *map(str, args)],
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
         )
 
     def status(self, run=None):

@@ -64,7 +64,8 @@ def test_whole_cutover_and_back(medzen_world, plan_copy, emulator, zone, seat, o
 
     # It opens by itself, and still nothing runs without a hand.
     feed.set("recordings-lag", 20)
-    cockpit.wait_for(lambda _: re.match(r"n  (?!.*blocked)", cockpit.prompt()), METRIC_FALLS_S, "the gate of the canary to open")
+    open_gate = re.compile(r"n  (?!.*blocked)")
+    cockpit.wait_for(lambda _: open_gate.match(cockpit.prompt()), METRIC_FALLS_S, "the gate of the canary to open")
     assert emulator.weights(zone) == {FRANKFURT_SET: 0, IRELAND_SET: 100}
     cockpit.confirm("n")
     wait_weights(cockpit, emulator, zone, {FRANKFURT_SET: 10, IRELAND_SET: 90})
@@ -114,7 +115,8 @@ def test_region_that_fails_is_seen_and_left(small_plan, emulator, zone, regions,
     cockpit.advance(until="end", timeout_s=60)
     regions[FRANKFURT].mode = "fail"
     regions["users"].mode = "fail"
-    cockpit.wait_for("OUTAGE", 60)
+    # While nothing goes on, users' own probe runs once a minute.
+    cockpit.wait_for("OUTAGE", 100)
     cockpit.roll_back("back")
     cockpit.confirm_rollback()
     wait_weights(cockpit, emulator, zone, {"frankfurt": 0, "ireland": 100})
