@@ -293,7 +293,12 @@ async fn one_poll_reads_all_metrics_of_a_region() {
     // Two points: an older one, and one whose minute ended at least a minute ago. The newest minute, which is not
     // over yet, holds a value that must not be seen.
     let minute_ms = 60_000;
-    let now_ms = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let clock_ms = || i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    while clock_ms() % minute_ms > minute_ms - 3_000 {
+        // The minute must not end between putting and reading.
+        sleep(Duration::from_millis(100)).await;
+    }
+    let now_ms = clock_ms();
     let start_ms = now_ms - now_ms % minute_ms - 2 * minute_ms;
     let datum = |of: &str, at: i64, value: f64| {
         let dimension = Dimension::builder().name("Of").value(of).build();
@@ -304,7 +309,7 @@ async fn one_poll_reads_all_metrics_of_a_region() {
     for datum in [
         datum("a", start_ms - 3 * minute_ms, 9_000.0),
         datum("a", start_ms, 250.0),
-        datum("a", now_ms + 30_000, 7_000.0),
+        datum("a", now_ms - now_ms % minute_ms, 7_000.0),
         datum("b", start_ms, 1.5),
     ] {
         put = put.metric_data(datum);

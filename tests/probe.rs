@@ -175,7 +175,14 @@ async fn certificates_are_checked_against_the_name_of_the_url() {
     assert!(sample.tls_us.is_some());
     assert_eq!(Probe::with_roots(roots).read(&at("https://other.test/")).await, failed("tls: wrong name"));
     assert_eq!(untrusting().read(&at("https://api.test/")).await, failed("tls: unknown issuer"));
-    let plain = server(OK, Duration::ZERO).await;
+    // A server that speaks something else on a port where TLS is expected.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plain = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(OK.as_bytes()).await.unwrap();
+        sleep(Duration::from_secs(60)).await;
+    });
     let Value::Failed(why) = untrusting().read(&source(&format!("https://{plain}/"))).await else { panic!("no failure") };
     assert!(why.starts_with("tls: "), "{why}");
 }

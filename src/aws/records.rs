@@ -174,7 +174,7 @@ fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase();
     name.len() <= NAME_CHARS_MAX
         && name.chars().all(allowed)
-        && name.split('.').all(|label| (1..=63).contains(&(label.len() - 3 * label.matches('\\').count())))
+        && name.split('.').all(|label| (1..=63).contains(&label.len().saturating_sub(3 * label.matches('\\').count())))
 }
 
 /// A name as we carry it: lower case, no final dot, and `*` instead of the `\052` that Route 53 answers with.
@@ -303,7 +303,7 @@ mod tests {
         assert!(why(&[], &[RecordSet { set: None, ..weighted("a", 1, 60) }]).contains("set identifier"));
         assert!(why(&[], &[RecordSet { ttl: None, ..weighted("a", 1, 60) }]).contains("ttl"));
         assert!(why(&[], &[RecordSet { kind: "BOGUS".into(), ..weighted("a", 1, 60) }]).contains("type"));
-        for name in ["", "a..b", "Api.example.com", "a b.example.com", "example.com."] {
+        for name in ["", "a..b", "\\", "Api.example.com", "a b.example.com", "example.com."] {
             assert!(why(&[], &[RecordSet { name: name.into(), ..weighted("a", 1, 60) }]).contains("name"), "{name}");
         }
     }
