@@ -1,5 +1,7 @@
 //! The live backend over the wire: against an emulator, and against servers that misbehave.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot do its work shall fail the test at once")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,7 +14,7 @@ use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum};
 use cutover::aws::Aws;
 use cutover::cloud::{Answer, Call, ChangeSetInfo, Failure, FailureKind, Query, Reading, Receipt, StackInfo, Value, poll_groups};
-use cutover::plan::{Plan, RecordSet, Source};
+use cutover::plan::{HttpSource, Measure, Plan, RecordSet, Source};
 use sha2::{Digest, Sha256};
 use support::plan::{REGION, metric, monitor, plan};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -172,7 +174,7 @@ fn new_change_set(stack: &str, change_set: &str, create: bool) -> Call {
         stack: stack.into(),
         change_set: change_set.into(),
         create,
-        template_sha256: Sha256::digest(TEMPLATE).iter().map(|b| format!("{b:02x}")).collect(),
+        template_sha256: format!("{:x}", Sha256::digest(TEMPLATE)),
         parameters: Vec::new(),
         capabilities: vec!["CAPABILITY_IAM".into()],
     }
@@ -321,6 +323,37 @@ async fn one_poll_reads_all_metrics_of_a_region() {
     assert_eq!(readings[1], Reading { at: start_ms + minute_ms, value: Value::Number(1_500_000) });
     assert_eq!(readings[2].value, Value::Missing("no data".into()));
     assert_eq!(readings[3].value, Value::Number(0));
+}
+
+#[tokio::test]
+async fn a_probe_is_a_poll_group_of_its_own() {
+    let (url, _) = answering(http("200 OK", "text/plain", "fine")).await;
+    let probe = |from: &str| {
+        Source::Http(HttpSource {
+            url: url.clone(),
+            connect_to: None,
+            status: 200,
+            timeout_ms: 2_000,
+            measure: Measure::FirstByte,
+            from: from.into(),
+        })
+    };
+    let plan = plan(vec![monitor("here", probe("local")), monitor("there", probe("germany"))]);
+    let aws = emulator();
+    assert!(matches!(poll(&aws, &plan, 0).await[..], [Reading { value: Value::Number(us), .. }] if us > 0));
+    assert!(matches!(poll(&aws, &plan, 1).await[..], [Reading { value: Value::Missing(_), .. }]));
+    let nothing = aws.ask(&plan, &poll_groups(&plan), &Query::Poll(2)).await.unwrap_err();
+    assert_eq!(nothing.kind, FailureKind::Refused);
+}
+
+#[tokio::test]
+async fn warming_up_never_fails_and_is_bounded_by_the_time_outs() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nowhere = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let regions = [REGION.to_owned(), "eu-west-1".to_owned()];
+    emulator().warm(&regions).await;
+    Aws::with_endpoint(&nowhere).warm(&regions).await;
 }
 
 /// Every query and every call, so that no operation forgets to classify its errors.

@@ -1,5 +1,7 @@
 //! The HTTP probe against small local servers.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot do its work shall fail the test at once")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -135,7 +137,7 @@ async fn an_unexpected_status_is_a_failure_and_an_expected_one_is_not() {
 #[tokio::test]
 async fn the_time_out_bounds_the_whole_request() {
     let begin = Instant::now();
-    let silent = server(OK, Duration::from_secs(60)).await;
+    let silent = server(OK, Duration::from_mins(1)).await;
     let quick = |url: String| HttpSource { timeout_ms: 200, ..source(&url) };
     assert_eq!(untrusting().read(&quick(format!("http://{silent}/"))).await, failed("timeout"));
     // A head without its body is not an answer either.
@@ -181,7 +183,7 @@ async fn certificates_are_checked_against_the_name_of_the_url() {
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(OK.as_bytes()).await.unwrap();
-        sleep(Duration::from_secs(60)).await;
+        sleep(Duration::from_mins(1)).await;
     });
     let Value::Failed(why) = untrusting().read(&source(&format!("https://{plain}/"))).await else { panic!("no failure") };
     assert!(why.starts_with("tls: "), "{why}");

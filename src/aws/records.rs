@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_route53::Client;
 use aws_sdk_route53::error::BuildError;
 use aws_sdk_route53::types::{
-    AliasTarget as SdkAlias, Change, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet, RrType,
+    AliasTarget as SdkAlias, Change, ChangeAction, ChangeBatch, ChangeInfo, ChangeStatus, ResourceRecord, ResourceRecordSet,
+    RrType,
 };
 
 use super::errors;
@@ -65,7 +66,7 @@ pub(super) async fn list(client: &Client, zone: &str, name: &str) -> Result<Vec<
 pub(super) async fn in_sync(client: &Client, id: &str) -> Result<bool, Failure> {
     const OPERATION: &str = "route53 GetChange";
     let answer = client.get_change().id(id).send().await.map_err(|e| errors::failure(OPERATION, &e))?;
-    match answer.change_info().map(|info| info.status()) {
+    match answer.change_info().map(ChangeInfo::status) {
         Some(ChangeStatus::Insync) => Ok(true),
         Some(ChangeStatus::Pending) => Ok(false),
         other => Err(errors::unknown(format!("{OPERATION}: unexpected status {other:?}"))),
@@ -90,7 +91,7 @@ pub(super) async fn change(
         .send()
         .await
         .map_err(|e| errors::failure(OPERATION, &e))?;
-    match answer.change_info().map(|info| info.id()) {
+    match answer.change_info().map(ChangeInfo::id) {
         Some(id) if !id.is_empty() => Ok(Receipt { id: id.trim_start_matches("/change/").to_owned() }),
         _ => Err(errors::unknown(format!("{OPERATION}: the answer has no change id"))),
     }
