@@ -86,6 +86,32 @@ async fn identity_names_the_account() {
     assert!(identity.arn.starts_with("arn:aws:"), "{}", identity.arn);
 }
 
+/// The environment belongs to the whole process, so what `connect` makes of it is looked at in a process of its own.
+#[test]
+fn connecting_honours_the_endpoint_of_the_environment() {
+    let home = tempfile::tempdir().unwrap();
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "connects_from_the_environment", "--ignored", "--quiet"])
+        .env("HOME", home.path())
+        .env("AWS_ENDPOINT_URL", support::ministack::url())
+        .env("AWS_ACCESS_KEY_ID", "123456789012")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env_remove("AWS_PROFILE")
+        .env_remove("AWS_REGION")
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[tokio::test]
+#[ignore = "run with an environment of its own by connecting_honours_the_endpoint_of_the_environment"]
+async fn connects_from_the_environment() {
+    let aws = Aws::connect().await;
+    // In a task of its own, as the engine does it.
+    let identity = tokio::spawn(async move { aws.identity().await }).await.unwrap().unwrap();
+    assert_eq!(identity.account, "123456789012", "the emulator takes a key of twelve digits for the account");
+}
+
 #[tokio::test]
 async fn a_compare_and_swap_is_applied_once_and_a_stale_one_never() {
     let aws = emulator();
@@ -478,8 +504,11 @@ async fn a_server_that_accepts_and_hangs_is_unknown_within_the_time_out() {
     let aws = Aws::with_endpoint(&url);
     let call = Call::DeleteStack { region: REGION.into(), stack: "s".into() };
     let query = Query::Change { id: "C1".into() };
-    let (sent, asked) = tokio::join!(aws.send("token", &call, None), ask(&aws, &query));
-    assert_eq!(sent.unwrap_err().kind, FailureKind::Unknown);
+    // Each effect is a task of its own in the engine.
+    let sender = aws.clone();
+    let sent = tokio::spawn(async move { sender.send("token", &call, None).await });
+    let (sent, asked) = tokio::join!(sent, ask(&aws, &query));
+    assert_eq!(sent.unwrap().unwrap_err().kind, FailureKind::Unknown);
     assert_eq!(asked.unwrap_err().kind, FailureKind::Unknown);
     assert!(begin.elapsed() < Duration::from_millis(6_500), "{:?}", begin.elapsed());
 }
