@@ -15,7 +15,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 
 pub use self::identity::Identity;
-use crate::cloud::{Answer, Call, Failure, Millis, PollGroup, PollKind, Query, Receipt};
+use crate::cloud::{Answer, Call, Failure, Millis, PollGroup, PollKind, Query, Reading, Receipt};
 use crate::plan::{MetricSource, MonitorId, Plan, Source};
 use crate::probe::Probe;
 
@@ -173,7 +173,7 @@ impl Aws {
         futures_util::join!(route53, futures_util::future::join_all(stacks));
     }
 
-    async fn poll(&self, plan: &Plan, group: &PollGroup) -> Result<Vec<(MonitorId, crate::cloud::Reading)>, Failure> {
+    async fn poll(&self, plan: &Plan, group: &PollGroup) -> Result<Vec<(MonitorId, Reading)>, Failure> {
         let sources = || group.monitors.iter().filter_map(|&id| plan.monitors.get(id).map(|monitor| (id, &monitor.source)));
         match group.kind {
             PollKind::Stacks => {
@@ -200,7 +200,7 @@ impl Aws {
                     if let Source::Http(http) = source {
                         // Loading the roots reads files, so it waits until somebody probes.
                         let value = self.inner.probe.get_or_init(Probe::new).read(http).await;
-                        readings.push((id, crate::cloud::Reading { at: now_ms(), value }));
+                        readings.push((id, Reading { at: now_ms(), value }));
                     }
                 }
                 Ok(readings)

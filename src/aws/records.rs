@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_route53::Client;
 use aws_sdk_route53::error::BuildError;
 use aws_sdk_route53::types::{
-    AliasTarget as SdkAlias, Change, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet, RrType,
+    AliasTarget as SdkAlias, Change, ChangeAction, ChangeBatch, ChangeInfo, ChangeStatus, ResourceRecord, ResourceRecordSet,
+    RrType,
 };
 
 use super::errors;
@@ -65,7 +66,7 @@ pub(super) async fn list(client: &Client, zone: &str, name: &str) -> Result<Vec<
 pub(super) async fn in_sync(client: &Client, id: &str) -> Result<bool, Failure> {
     const OPERATION: &str = "route53 GetChange";
     let answer = client.get_change().id(id).send().await.map_err(|e| errors::failure(OPERATION, &e))?;
-    match answer.change_info().map(|info| info.status()) {
+    match answer.change_info().map(ChangeInfo::status) {
         Some(ChangeStatus::Insync) => Ok(true),
         Some(ChangeStatus::Pending) => Ok(false),
         other => Err(errors::unknown(format!("{OPERATION}: unexpected status {other:?}"))),
@@ -90,7 +91,7 @@ pub(super) async fn change(
         .send()
         .await
         .map_err(|e| errors::failure(OPERATION, &e))?;
-    match answer.change_info().map(|info| info.id()) {
+    match answer.change_info().map(ChangeInfo::id) {
         Some(id) if !id.is_empty() => Ok(Receipt { id: id.trim_start_matches("/change/").to_owned() }),
         _ => Err(errors::unknown(format!("{OPERATION}: the answer has no change id"))),
     }
@@ -174,7 +175,7 @@ fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase();
     name.len() <= NAME_CHARS_MAX
         && name.chars().all(allowed)
-        && name.split('.').all(|label| (1..=63).contains(&(label.len() - 3 * label.matches('\\').count())))
+        && name.split('.').all(|label| (1..=63).contains(&label.len().saturating_sub(3 * label.matches('\\').count())))
 }
 
 /// A name as we carry it: lower case, no final dot, and `*` instead of the `\052` that Route 53 answers with.
@@ -303,7 +304,7 @@ mod tests {
         assert!(why(&[], &[RecordSet { set: None, ..weighted("a", 1, 60) }]).contains("set identifier"));
         assert!(why(&[], &[RecordSet { ttl: None, ..weighted("a", 1, 60) }]).contains("ttl"));
         assert!(why(&[], &[RecordSet { kind: "BOGUS".into(), ..weighted("a", 1, 60) }]).contains("type"));
-        for name in ["", "a..b", "Api.example.com", "a b.example.com", "example.com."] {
+        for name in ["", "a..b", "\\", "Api.example.com", "a b.example.com", "example.com."] {
             assert!(why(&[], &[RecordSet { name: name.into(), ..weighted("a", 1, 60) }]).contains("name"), "{name}");
         }
     }

@@ -1,7 +1,6 @@
 //! CloudFormation: stacks, their events and their change sets.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
@@ -217,9 +216,5 @@ fn text(value: Option<&str>) -> String {
 }
 
 fn sha256_hex(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    format!("{:x}", Sha256::digest(text))
 }
