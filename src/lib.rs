@@ -4,8 +4,18 @@
 //! effects come out, entries become durable before effects are performed, and a screen shows snapshots.
 
 pub mod aws;
+pub mod builtin;
+pub mod cli;
 pub mod cloud;
+pub mod commands;
+pub mod drill;
+pub mod engine;
+pub mod exit;
+pub mod journal;
+pub mod link;
+pub mod live;
 pub mod plan;
 pub mod probe;
 pub mod run;
 pub mod sim;
+pub mod ui;

@@ -1,0 +1,218 @@
+//! `cutover drill`: a rehearsal in the simulated cloud.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{Ends, cockpit, journal_failed};
+use crate::cli::Drill as Args;
+use crate::drill::auto::{self, Until};
+use crate::drill::operator::Operator;
+use crate::drill::{Drill, EPOCH};
+use crate::engine::{Engine, ledger};
+use crate::exit::{Exit, Failed};
+use crate::journal::{Meta, Runs, Store, Writer};
+use crate::plan::load::Loaded;
+use crate::plan::{Scenario, StepId};
+use crate::run::core::Core;
+use crate::run::entry::Entry;
+use crate::run::snapshot::{DrillView, Snapshot, StepState};
+use crate::run::view::Surroundings;
+use crate::sim::{RULES_VERSION, World};
+
+/// How fast a cockpit's drill runs when neither the plan nor the command line says.
+const SPEED: u32 = 20;
+
+/// Runs a drill.
+///
+/// # Errors
+/// When the plan is invalid or the drill cannot be kept anywhere.
+pub async fn drill(args: &Args, ascii: bool) -> Ends {
+    let loaded = super::load(&args.plan)?;
+    let opening = loaded.plan.drill.opening.clone();
+    let name = match (&args.scenario, &opening) {
+        (Some(name), _) => name.clone(),
+        (None, Some(opening)) if !args.auto => opening.scenario.clone(),
+        _ => "calm".to_owned(),
+    };
+    let scenario = super::scenario(&loaded, &name)?;
+    let until = start_step(&loaded, args, opening.as_ref().map(|o| o.until))?;
+    let speed = args.speed.or(opening.map(|o| o.speed)).unwrap_or(SPEED);
+    let plan_ref = args.plan.clone();
+    let (folder, meta) = super::new_run(&loaded, &plan_ref, Some((&scenario, args.seed)))?;
+    let engine = build(&loaded, &scenario, args.seed, &folder, &meta, if args.auto { "auto".into() } else { super::identity() })?;
+    if args.auto {
+        return headless(engine, args, &scenario, &meta).await;
+    }
+    let mut operator = Operator::new(args.seed);
+    let prepare = async move |mut engine: Engine<Drill>| {
+        // The days before are rehearsed by the auto-operator, and then the person takes over.
+        auto::drive(&mut engine, &mut operator, Until::Step(until)).await;
+        engine.backend.set_speed(speed);
+        engine
+    };
+    let (engine, left) = cockpit::open(engine, ascii, prepare).await?;
+    let snapshot = engine.snapshot();
+    let head = engine.head().to_owned();
+    engine.close();
+    if !matches!(left, crate::ui::Exit::Signal(_)) {
+        println!("drill {}: {} entries, head {head}", meta.run_id, snapshot.ledger.seq);
+        println!("cutover log {} shows what happened", meta.run_id);
+    }
+    Ok(cockpit::exit_of(&snapshot))
+}
+
+/// The step at which a cockpit's drill begins.
+fn start_step(loaded: &Loaded, args: &Args, opening: Option<StepId>) -> Result<StepId, Failed> {
+    match args.from {
+        None => Ok(opening.filter(|_| args.scenario.is_none()).unwrap_or(0)),
+        Some(day) => loaded.plan.steps.iter().position(|s| s.day >= day).ok_or_else(|| {
+            Failed::new(Exit::Usage, format!("no step on day {day} or later: the plan has {} days", loaded.plan.days))
+        }),
+    }
+}
+
+/// A new drill with its first entries.
+///
+/// # Errors
+/// When its folder cannot be written.
+pub fn build(
+    loaded: &Loaded,
+    scenario: &Scenario,
+    seed: u64,
+    folder: &Path,
+    meta: &Meta,
+    driver: String,
+) -> Result<Engine<Drill>, Failed> {
+    let plan = Arc::new(loaded.plan.clone());
+    let store = Store::create(folder, meta).map_err(|e| journal_failed(&e))?;
+    let (lease, epoch) = super::lease(folder)?;
+    let (sender, acks) = mpsc::unbounded_channel();
+    let writer = Writer::spawn(Leased { store, _lease: lease }, epoch, sender)
+        .map_err(|e| Failed::new(Exit::Internal, format!("cannot start the journal's thread: {e}")))?;
+    let world = World::new(Arc::clone(&plan), scenario, seed, EPOCH);
+    let backend = Drill::new(world, Arc::clone(&plan), EPOCH);
+    let around = Surroundings {
+        run: meta.run_id.clone(),
+        account: plan.account.clone(),
+        driver,
+        epoch,
+        drill: Some(DrillView { speed: 0, skipping_to: None, faults: Vec::new() }),
+        scenario: Some(scenario.name.clone()),
+        seed: Some(seed),
+        ledger: ledger(0, String::new()),
+    };
+    let genesis = Entry::Genesis {
+        plan: plan.name.clone(),
+        plan_hash: plan.manifest.hash.clone(),
+        scenario: Some(scenario.name.clone()),
+        scenario_hash: Some(scenario.hash.clone()),
+        seed: Some(seed),
+        rules: Some(RULES_VERSION),
+        token_base: format!("drill {seed}"),
+    };
+    let mut engine = Engine::new(Core::new(plan), backend, around, writer, acks);
+    engine.open("auto", vec![genesis, Entry::EngineStarted { resumed: false, open: Vec::new() }]);
+    Ok(engine)
+}
+
+/// A store that keeps the lease for as long as it is written to.
+pub struct Leased {
+    /// The store.
+    pub store: Store,
+    /// The lease; given back when the store is closed.
+    pub _lease: crate::journal::Lease,
+}
+
+impl crate::journal::Append for Leased {
+    fn append(
+        &mut self,
+        epoch: u64,
+        drafts: &[crate::journal::Draft],
+    ) -> Result<crate::journal::Head, crate::journal::JournalError> {
+        crate::journal::Append::append(&mut self.store, epoch, drafts)
+    }
+}
+
+async fn headless(mut engine: Engine<Drill>, args: &Args, scenario: &Scenario, meta: &Meta) -> Ends {
+    let mut operator = Operator::new(args.seed);
+    auto::drive(&mut engine, &mut operator, Until::End).await;
+    engine.settle().await;
+    if let Some(why) = engine.failed() {
+        return Err(Failed::new(Exit::Internal, format!("the journal cannot be written: {why}")));
+    }
+    let snapshot = engine.snapshot();
+    let report = report(&snapshot, engine.head(), scenario, args.seed, meta);
+    engine.close();
+    if args.json {
+        println!("{report:#}");
+    } else {
+        print_report(&report);
+    }
+    Ok(cockpit::exit_of(&snapshot))
+}
+
+/// The JSON object that a headless drill prints.
+#[must_use]
+pub fn report(seen: &Snapshot, head: &str, scenario: &Scenario, seed: u64, meta: &Meta) -> serde_json::Value {
+    let count = |state: StepState| seen.steps.iter().filter(|s| s.state == state).count();
+    let outcome = seen.result.as_ref().map_or("held".into(), |r| serde_json::to_value(r.outcome).unwrap_or_default());
+    let rollback = seen.result.as_ref().and_then(|r| r.rollback.as_ref());
+    let rto = seen.result.as_ref().and_then(|r| r.rto.as_ref());
+    let rpo_ms = seen.result.as_ref().and_then(|r| r.rpo_ms);
+    let seconds = |ms: i64| ms / 1_000;
+    json!({
+        "run": meta.run_id,
+        "outcome": outcome,
+        "plan": seen.identity.plan,
+        "scenario": scenario.name,
+        "seed": seed,
+        "simulated": true,
+        "virtual_seconds": seconds(seen.now - seen.started),
+        "steps": {
+            "total": seen.steps.len(),
+            "done": count(StepState::Done),
+            "undone": count(StepState::Undone),
+            "interrupted": count(StepState::Interrupted),
+            "failed": count(StepState::Failed),
+            "running": count(StepState::Running) + count(StepState::Verifying),
+            "pending": count(StepState::Pending),
+        },
+        "rollback": rollback.map(|(name, at, took)| {
+            json!({ "name": name, "started_at": super::log::time(*at), "seconds": seconds(*took) })
+        }),
+        "rto_seconds": rto.map(|r| seconds(r.total_ms)),
+        "rto": rto.map(|r| json!({ "detect": seconds(r.detect_ms), "decide": seconds(r.decide_ms), "act": seconds(r.act_ms),
+                                   "recover": seconds(r.recover_ms) })),
+        "rpo_seconds": rpo_ms.map(seconds),
+        "downtime_seconds": seconds(seen.downtime_ms),
+        "downtime_budget_seconds": seconds(seen.budget_ms),
+        "journal_entries": seen.ledger.seq,
+        "journal_head": head,
+    })
+}
+
+fn print_report(report: &serde_json::Value) {
+    println!("{} of {} in scenario {}, seed {}", report["outcome"], report["plan"], report["scenario"], report["seed"]);
+    println!("steps: {}", report["steps"]);
+    println!("rollback: {}", report["rollback"]);
+    println!("RTO {} s, RPO {} s (SIMULATED)", report["rto_seconds"], report["rpo_seconds"]);
+    println!("downtime {} s of {} s", report["downtime_seconds"], report["downtime_budget_seconds"]);
+    println!("journal: run {}, {} entries, head {}", report["run"], report["journal_entries"], report["journal_head"]);
+}
+
+/// Removes the folder of a drill that nobody needs.
+pub fn forget(folder: &Path) {
+    // What cannot be removed is only in the way, not wrong.
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+/// Where drills are kept.
+///
+/// # Errors
+/// When there is no such place.
+pub fn runs() -> Result<Runs, Failed> {
+    Runs::of_user().map_err(|e| journal_failed(&e))
+}

@@ -1,0 +1,152 @@
+//! `cutover run`: drives a plan for real, or goes on with a run that was left.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::drill::Leased;
+use super::{Ends, cockpit, fold, journal_failed};
+use crate::aws::Aws;
+use crate::cli::Run as Args;
+use crate::cloud::FailureKind;
+use crate::engine::{Engine, ledger};
+use crate::exit::{Exit, Failed};
+use crate::journal::{JournalError, Meta, Runs, Store, Writer, hex};
+use crate::live::Live;
+use crate::plan::Plan;
+use crate::plan::load::Loaded;
+use crate::run::core::Core;
+use crate::run::entry::Entry;
+use crate::run::snapshot::Status;
+use crate::run::view::Surroundings;
+
+/// Opens the cockpit on a live run.
+///
+/// # Errors
+/// Exit codes 3, 6, 7 and 8, each with what to do.
+pub async fn run(args: &Args, ascii: bool) -> Ends {
+    let (loaded, folder, meta, is_new) = choose(args)?;
+    let engine = open(&loaded, &folder, &meta, is_new).await?;
+    let (engine, left) = cockpit::open(engine, ascii, async |engine| engine).await?;
+    let snapshot = engine.snapshot();
+    let head = engine.head().to_owned();
+    engine.close();
+    if !matches!(left, crate::ui::Exit::Signal(_)) {
+        println!("run {}: {} entries, head {head}", meta.run_id, snapshot.ledger.seq);
+        if !matches!(snapshot.status, Status::Finished(_)) {
+            println!("it stands still until somebody goes on with it: cutover run {}", meta.run_id);
+        }
+    }
+    Ok(cockpit::exit_of(&snapshot))
+}
+
+/// Which run is meant: an existing one by id or folder, one of this plan that was left, or a new one.
+fn choose(args: &Args) -> Result<(Loaded, std::path::PathBuf, Meta, bool), Failed> {
+    let runs = Runs::of_user().map_err(|e| journal_failed(&e))?;
+    let is_plan = crate::builtin::NAMES.contains(&args.plan.as_str())
+        || (Path::new(&args.plan).exists() && !Path::new(&args.plan).join(crate::journal::DATABASE).exists());
+    if !is_plan {
+        return match runs.find(Some(&args.plan)) {
+            Ok(folder) => resumed(folder),
+            // What is neither is most likely a plan that is not there: say so as a plan.
+            Err(JournalError::NoRun { .. } | JournalError::NoJournal { .. }) => Err(Failed::new(
+                Exit::PlanInvalid,
+                format!("'{}' is neither a plan (a file, a folder, or medzen, failover-drill) nor a run", args.plan),
+            )),
+            Err(error) => Err(journal_failed(&error)),
+        };
+    }
+    let loaded = super::load(&args.plan)?;
+    if !args.new {
+        let listing = runs.list().map_err(|e| journal_failed(&e))?;
+        let left = listing.runs.into_iter().find(|r| !r.meta.drill && r.meta.plan_name == loaded.plan.name && !r.finished());
+        if let Some(run) = left {
+            eprintln!("going on with run {} of {} (--new starts another one)", run.meta.run_id, run.meta.plan_name);
+            return resumed(run.folder);
+        }
+    }
+    let (folder, meta) = super::new_run(&loaded, &args.plan, None)?;
+    Ok((loaded, folder, meta, true))
+}
+
+fn resumed(folder: std::path::PathBuf) -> Result<(Loaded, std::path::PathBuf, Meta, bool), Failed> {
+    let meta = Store::open_read(&folder).and_then(|s| s.meta()).map_err(|e| journal_failed(&e))?;
+    if meta.drill {
+        return Err(Failed::new(Exit::Usage, format!("{} is a drill; start a new one with cutover drill", meta.run_id)));
+    }
+    let loaded = super::pinned(&meta)?;
+    Ok((loaded, folder, meta, false))
+}
+
+/// An engine for a live run: identity first, then the lease, then the journal.
+///
+/// # Errors
+/// Exit code 7 before anything but `GetCallerIdentity` was called, 6 when another engine has the run.
+pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool) -> Result<Engine<Live>, Failed> {
+    let plan = Arc::new(loaded.plan.clone());
+    let aws = Aws::connect().await;
+    let arn = guard(&aws, &plan).await?;
+    if is_new {
+        Store::create(folder, meta).map_err(|e| journal_failed(&e))?;
+    }
+    let (lease, epoch) = super::lease(folder)?;
+    let store = Store::open(folder).map_err(|e| journal_failed(&e))?;
+    // Going on with a journal that somebody changed would make the next entries worthless too.
+    store.verify(None).map_err(|d| Failed::new(Exit::JournalDamaged, format!("journal entry {}: {}", d.seq, d.what)))?;
+    let entries = store.read_all().map_err(|e| journal_failed(&e))?;
+    let core = if entries.is_empty() { Core::new(Arc::clone(&plan)) } else { fold(Arc::clone(&plan), &entries)? };
+    let newest = entries.last();
+    let around = Surroundings {
+        run: meta.run_id.clone(),
+        account: plan.account.clone(),
+        driver: format!("{} ({})", super::identity(), arn.rsplit('/').next().unwrap_or_default()),
+        epoch,
+        drill: None,
+        scenario: None,
+        seed: None,
+        ledger: ledger(newest.map_or(0, |e| e.seq), newest.map_or_else(String::new, |e| hex(&e.hash))),
+    };
+    let (sender, acks) = mpsc::unbounded_channel();
+    let writer = Writer::spawn(Leased { store, _lease: lease }, epoch, sender)
+        .map_err(|e| Failed::new(Exit::Internal, format!("cannot start the journal's thread: {e}")))?;
+    let mut first = Vec::new();
+    if newest.is_none() {
+        first.push(Entry::Genesis {
+            plan: plan.name.clone(),
+            plan_hash: plan.manifest.hash.clone(),
+            scenario: None,
+            scenario_hash: None,
+            seed: None,
+            rules: None,
+            token_base: meta.run_id.clone(),
+        });
+    }
+    first.push(Entry::EngineStarted { resumed: newest.is_some(), open: core.unsettled() });
+    let driver = around.driver.clone();
+    let mut engine = Engine::new(core, Live::new(aws, plan), around, writer, acks);
+    engine.open(&driver, first);
+    Ok(engine)
+}
+
+/// Refuses credentials of another account. Returns the identity's ARN.
+async fn guard(aws: &Aws, plan: &Plan) -> Result<String, Failed> {
+    let identity = aws.identity().await.map_err(|failure| {
+        let hint = match failure.kind {
+            FailureKind::Credentials => "log in (for example with aws sso login), then try again",
+            FailureKind::Unreachable => "check the network, AWS_ENDPOINT_URL and the region",
+            _ => "nothing was changed; try again",
+        };
+        Failed::new(Exit::Account, format!("cannot tell whose credentials these are: {}; {hint}", failure.message))
+    })?;
+    if identity.account != plan.account {
+        return Err(Failed::new(
+            Exit::Account,
+            format!(
+                "the plan belongs to account {}, the credentials to {} ({}); nothing was called but GetCallerIdentity",
+                plan.account, identity.account, identity.arn
+            ),
+        ));
+    }
+    Ok(identity.arn)
+}

@@ -1,0 +1,91 @@
+//! `cutover status`: where a run stands, from its journal alone.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{Ends, fold, journal_failed, log::time};
+use crate::cli::Status;
+use crate::exit::Exit;
+use crate::journal::{Runs, Store, hex};
+use crate::live::system_now;
+use crate::run::snapshot::Snapshot;
+use crate::run::view::{self, Surroundings};
+
+/// Prints the state of a run, or the list of runs.
+///
+/// # Errors
+/// Exit code 8 when the journal is damaged, 2 when there is no such run.
+pub fn status(args: &Status) -> Ends {
+    let runs = Runs::of_user().map_err(|e| journal_failed(&e))?;
+    let Some(run) = &args.run else { return list(&runs, args.json) };
+    let folder = runs.find(Some(run)).map_err(|e| journal_failed(&e))?;
+    let snapshot = of_folder(&folder)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&snapshot).unwrap_or_default());
+        return Ok(Exit::Done);
+    }
+    let id = &snapshot.identity;
+    println!("{} {} plan {}#{} run {}", if id.drill { "DRILL" } else { "LIVE" }, id.account, id.plan, id.plan_hash, id.run);
+    println!("status: {:?}", snapshot.status);
+    for step in &snapshot.steps {
+        let reason = if step.reason.is_empty() { String::new() } else { format!("  ({})", step.reason) };
+        println!("  {:<12} day {:>2}  {:<22} {}{reason}", format!("{:?}", step.state).to_lowercase(), step.day, step.id, step.title);
+    }
+    println!("journal: {} entries, head {}", snapshot.ledger.durable, snapshot.ledger.head);
+    Ok(Exit::Done)
+}
+
+/// The snapshot of a run as its journal tells it: nothing is observed, so gates are unknown.
+///
+/// # Errors
+/// As [`status`].
+pub fn of_folder(folder: &std::path::Path) -> Result<Snapshot, crate::exit::Failed> {
+    let store = Store::open_read(folder).map_err(|e| journal_failed(&e))?;
+    let meta = store.meta().map_err(|e| journal_failed(&e))?;
+    let loaded = super::pinned(&meta)?;
+    let entries = store.read_all().map_err(|e| journal_failed(&e))?;
+    let core = fold(Arc::new(loaded.plan), &entries)?;
+    let newest = entries.last();
+    let around = Surroundings {
+        run: meta.run_id.clone(),
+        account: core.plan.account.clone(),
+        driver: newest.map(|e| e.actor.clone()).unwrap_or_default(),
+        epoch: newest.map_or(0, |e| e.epoch),
+        drill: meta.drill.then(|| crate::run::snapshot::DrillView { speed: 0, skipping_to: None, faults: Vec::new() }),
+        scenario: meta.scenario.clone(),
+        seed: meta.seed,
+        ledger: crate::engine::ledger(newest.map_or(0, |e| e.seq), newest.map_or_else(String::new, |e| hex(&e.hash))),
+    };
+    // A drill's clock stands still when nobody runs it.
+    let now = if meta.drill { newest.map_or(0, |e| e.at) } else { system_now() };
+    Ok(view::snapshot(&core, now, &around))
+}
+
+fn list(runs: &Runs, as_json: bool) -> Ends {
+    let listing = runs.list().map_err(|e| journal_failed(&e))?;
+    let rows: Vec<serde_json::Value> = listing
+        .runs
+        .iter()
+        .map(|run| {
+            json!({ "run": run.meta.run_id, "plan": run.meta.plan_name, "drill": run.meta.drill, "scenario": run.meta.scenario,
+                    "seed": run.meta.seed, "created_at": run.meta.created_at, "live": run.live, "finished": run.finished(),
+                    "entries": run.last.as_ref().map_or(0, |e| e.seq), "folder": run.folder })
+        })
+        .collect();
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&rows).unwrap_or_default());
+    } else if rows.is_empty() {
+        println!("no runs in {}", runs.dir().display());
+    } else {
+        for run in &listing.runs {
+            let state = if run.live { "going on" } else if run.finished() { "ended" } else { "left" };
+            let kind = if run.meta.drill { "drill" } else { "live" };
+            println!("{}  {kind:<5} {:<16} {state:<9} begun {}", run.meta.run_id, run.meta.plan_name, time(run.meta.created_at));
+        }
+    }
+    for damaged in &listing.unreadable {
+        eprintln!("warning: {}", damaged.why);
+    }
+    Ok(Exit::Done)
+}

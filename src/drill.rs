@@ -1,0 +1,209 @@
+//! A drill: the simulated cloud on a heap of virtual time, behind the same seam as the real one.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cloud::{Effect, Millis};
+use crate::engine::Backend;
+use crate::plan::{FaultKind, MonitorId, Plan, Source, StepId};
+use crate::run::command::DrillCommand;
+use crate::run::core::Draft;
+use crate::run::entry::Entry;
+use crate::run::event::Event;
+use crate::run::snapshot::DrillView;
+use crate::sim::World;
+
+pub mod auto;
+pub mod operator;
+
+/// Every drill starts at this time: Monday, 5 January 2026, 08:00 UTC.
+pub const EPOCH: Millis = 1_767_600_000_000;
+/// How far a skip goes at most, in milliseconds.
+const SKIP_MS: i64 = 600_000;
+/// The lag that an injected fault brings, in microseconds.
+const INJECTED_LAG: i64 = 17 * 60_000_000;
+
+/// The simulated cloud with its clock.
+#[derive(Debug)]
+pub struct Drill {
+    /// The world.
+    pub world: World,
+    plan: Arc<Plan>,
+    heap: BinaryHeap<Reverse<Scheduled>>,
+    ordinal: u64,
+    /// Virtual time of the last event.
+    current: Millis,
+    /// When that was in real time.
+    since: Instant,
+    speed: u32,
+    skip_to: Option<Millis>,
+    flat_out: bool,
+}
+
+/// An event that is to come. Ordered by time, then by when it was scheduled.
+#[derive(Debug)]
+struct Scheduled {
+    at: Millis,
+    ordinal: u64,
+    event: Event,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Scheduled) -> bool {
+        (self.at, self.ordinal) == (other.at, other.ordinal)
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Scheduled) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Scheduled) -> std::cmp::Ordering {
+        (self.at, self.ordinal).cmp(&(other.at, other.ordinal))
+    }
+}
+
+impl Drill {
+    /// A drill at virtual time `now`, running as fast as it can until a speed is set.
+    #[must_use]
+    pub fn new(world: World, plan: Arc<Plan>, now: Millis) -> Drill {
+        Drill {
+            world,
+            plan,
+            heap: BinaryHeap::new(),
+            ordinal: 0,
+            current: now,
+            since: Instant::now(),
+            speed: 1,
+            skip_to: None,
+            flat_out: true,
+        }
+    }
+
+    /// Lets time pass at this many virtual seconds per real second; 0 stops it.
+    pub fn set_speed(&mut self, speed: u32) {
+        self.current = self.now();
+        self.since = Instant::now();
+        self.speed = speed;
+        self.flat_out = false;
+        self.skip_to = None;
+    }
+
+    /// Schedules an event.
+    pub fn schedule(&mut self, at: Millis, event: Event) {
+        self.ordinal += 1;
+        self.heap.push(Reverse(Scheduled { at: at.max(self.current), ordinal: self.ordinal, event }));
+    }
+
+    /// The next event at once, whatever the speed: the one that is scheduled, or a tick at `wake`.
+    pub fn pop(&mut self, wake: Millis) -> Event {
+        let due = self.next_at(wake);
+        self.current = due;
+        self.since = Instant::now();
+        match self.heap.peek() {
+            Some(Reverse(first)) if first.at <= due => self.heap.pop().map_or(Event::Tick, |Reverse(s)| s.event),
+            _ => Event::Tick,
+        }
+    }
+
+    fn next_at(&self, wake: Millis) -> Millis {
+        let first = self.heap.peek().map_or(Millis::MAX, |Reverse(s)| s.at);
+        // A tick that were due now or before would never let time pass.
+        first.min(wake.max(self.current + 1)).max(self.current)
+    }
+
+    fn skipping(&self) -> bool {
+        self.skip_to.is_some_and(|to| self.current < to)
+    }
+
+    /// Faults that can be injected by hand: a region goes away, a replication falls behind.
+    fn faults(&self) -> Vec<(String, FaultKind)> {
+        let regions = self.plan.regions.iter().map(|r| (format!("{} fails", r.label), FaultKind::RegionDown(r.name.clone())));
+        let lag = |(id, monitor): (MonitorId, &crate::plan::Monitor)| match &monitor.source {
+            Source::Metric(metric) if metric.replication => {
+                Some((format!("{} rises to 17m", monitor.title), FaultKind::Lag(id, INJECTED_LAG)))
+            }
+            _ => None,
+        };
+        regions.chain(self.plan.monitors.iter().enumerate().filter_map(lag)).take(9).collect()
+    }
+}
+
+impl Backend for Drill {
+    fn now(&self) -> Millis {
+        if self.flat_out || self.skipping() || self.speed == 0 {
+            return self.current;
+        }
+        let passed = i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX / 100_000) * i64::from(self.speed);
+        let limit = self.heap.peek().map_or(Millis::MAX, |Reverse(s)| s.at);
+        (self.current + passed).min(limit.max(self.current))
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        let (at, event) = self.world.perform(self.now(), &effect);
+        self.schedule(at, event);
+    }
+
+    async fn next(&mut self, wake: Millis) -> Event {
+        if !self.flat_out && !self.skipping() {
+            self.skip_to = None;
+            if self.speed == 0 {
+                return pending().await;
+            }
+            let virtual_ms = self.next_at(wake) - self.current;
+            let real = Duration::from_micros(u64::try_from(virtual_ms * 1_000 / i64::from(self.speed)).unwrap_or(0));
+            tokio::time::sleep_until(self.since + real).await;
+        }
+        self.pop(wake)
+    }
+
+    fn reached(&mut self, step: StepId) {
+        let now = self.now();
+        self.world.step_reached(step, now);
+    }
+
+    fn noteworthy(&mut self, drafts: &[Draft]) {
+        let quiet = |d: &Draft| matches!(d.entry, Entry::Intent { .. } | Entry::InSync { .. } | Entry::Resent { .. });
+        if !drafts.iter().all(quiet) {
+            self.stop_skipping();
+        }
+    }
+
+    fn drill(&mut self, command: &DrillCommand) -> Result<(), String> {
+        match command {
+            DrillCommand::Speed(speed) => self.set_speed((*speed).min(100_000)),
+            DrillCommand::SkipAhead => {
+                self.current = self.now();
+                self.skip_to = Some(self.current + SKIP_MS);
+            }
+            DrillCommand::Inject(fault) => {
+                let now = self.now();
+                self.world.inject(now, fault.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn drill_view(&self) -> Option<DrillView> {
+        Some(DrillView { speed: self.speed, skipping_to: self.skip_to.filter(|_| self.skipping()), faults: self.faults() })
+    }
+
+    fn is_flat_out(&self) -> bool {
+        self.flat_out || self.skipping()
+    }
+
+    fn stop_skipping(&mut self) {
+        self.skip_to = None;
+        self.since = Instant::now();
+    }
+}

@@ -1,0 +1,65 @@
+//! Runs a drill without a person, as fast as the machine can.
+
+use super::Drill;
+use super::operator::{Move, Operator};
+use crate::cloud::Millis;
+use crate::engine::Engine;
+use crate::engine::Backend;
+use crate::plan::StepId;
+use crate::run::event::Event;
+
+/// Virtual time after which a drill is given up, beyond the plan's own days, in milliseconds.
+const PATIENCE_MS: i64 = 7 * 86_400_000;
+
+/// Where to stop before the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Nowhere.
+    End,
+    /// When this step is next and nothing is going on.
+    Step(StepId),
+    /// After so many events; how a test finds points to kill at.
+    Events(u64),
+}
+
+/// Lets the auto-operator drive until the drill is over, or until it shall stop. Returns the number of events.
+pub async fn drive(engine: &mut Engine<Drill>, operator: &mut Operator, until: Until) -> u64 {
+    let limit = engine.core.run.started.max(engine.backend.now()) + i64::from(engine.core.plan.days) * 86_400_000 + PATIENCE_MS;
+    let (mut look_at, mut seen, mut events) = (engine.backend.now(), 0, 0);
+    loop {
+        engine.settle().await;
+        if engine.failed().is_some() || engine.backend.now() > limit || until == Until::Events(events) {
+            return events;
+        }
+        if let Until::Step(step) = until
+            && engine.core.run.next_step().is_none_or(|next| next >= step)
+            && engine.core.run.job.is_none()
+        {
+            return events;
+        }
+        // It looks when something happened, and when it had planned to; a command on its way is not changed any more.
+        let now = engine.backend.now();
+        if engine.core.run.entries != seen && look_at != Millis::MAX {
+            look_at = now;
+        }
+        if now >= look_at {
+            seen = engine.core.run.entries;
+            match operator.look(&engine.snapshot()) {
+                Move::Look(at) => look_at = at.max(now + 1),
+                Move::Command(at, command) => {
+                    engine.backend.schedule(at, Event::Command { by: "auto".into(), command });
+                    look_at = Millis::MAX;
+                }
+                Move::GiveUp => return events,
+            }
+        }
+        let event = engine.backend.pop(engine.wake().min(look_at));
+        let commanded = matches!(event, Event::Command { .. });
+        engine.handle(event);
+        events += 1;
+        if commanded {
+            look_at = engine.backend.now();
+            seen = u64::MAX;
+        }
+    }
+}

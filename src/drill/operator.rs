@@ -1,0 +1,137 @@
+//! The auto-operator of a headless drill: it sees what a person would see, the snapshot and nothing else, and takes
+//! a person's time to react.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use crate::cloud::Millis;
+use crate::run::command::{Command, Verb};
+use crate::run::snapshot::{Armed, Snapshot, Status, StepState};
+
+/// Length of a day in milliseconds.
+const DAY_MS: i64 = 86_400_000;
+/// How often it looks while it waits for a gate, in milliseconds.
+const GLANCE_MS: i64 = 30_000;
+/// How often it looks when nothing wants it, in milliseconds.
+const IDLE_MS: i64 = 600_000;
+/// How often it tries a failed step again before it gives up.
+const RETRIES: u32 = 3;
+
+/// The auto-operator.
+#[derive(Debug)]
+pub struct Operator {
+    random: ChaCha8Rng,
+    retries: u32,
+    waiting_since: Option<(usize, Millis)>,
+}
+
+/// What the operator does after a look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Move {
+    /// Gives this command at this time, and looks again.
+    Command(Millis, Command),
+    /// Looks again at this time.
+    Look(Millis),
+    /// There is nothing more to do for it.
+    GiveUp,
+}
+
+impl Operator {
+    /// An operator whose reaction times follow from the seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Operator {
+        Operator { random: ChaCha8Rng::seed_from_u64(seed ^ 0x6f70_6572_6174_6f72), retries: 0, waiting_since: None }
+    }
+
+    /// A reaction time in milliseconds.
+    fn reaction(&mut self, from_ms: i64, to_ms: i64) -> i64 {
+        let span = u64::try_from(to_ms - from_ms).unwrap_or(1).max(1);
+        from_ms + i64::try_from(self.random.next_u64() % span).unwrap_or(0)
+    }
+
+    fn soon(&mut self, seen: &Snapshot, command: Command) -> Move {
+        Move::Command(seen.now + self.reaction(1_500, 6_000), command)
+    }
+
+    /// Looks at the screen.
+    pub fn look(&mut self, seen: &Snapshot) -> Move {
+        if let Status::Finished(_) = seen.status {
+            return Move::GiveUp;
+        }
+        if let Some(offer) = &seen.offer {
+            // It has read what would happen; now it decides.
+            return match (&offer.fingerprint, &offer.caution) {
+                (Some(fingerprint), _) => {
+                    let (name, offer, word) = (offer.name.clone(), fingerprint.clone(), offer.confirm_word.clone());
+                    Move::Command(seen.now + self.reaction(3_000, 15_000), Command::ConfirmRollback { name, offer, word })
+                }
+                (None, Some(_)) => Move::GiveUp,
+                (None, None) => Move::Look(seen.now + 500),
+            };
+        }
+        if let Status::RollingBack { .. } = seen.status {
+            return self.sign(seen).unwrap_or(Move::Look(seen.now + IDLE_MS));
+        }
+        let users_fail = seen.outage.as_ref().is_some_and(|o| o.ended.is_none());
+        if users_fail && seen.undo.armed != Armed::Nothing {
+            return Move::Command(seen.now + self.reaction(4_000, 20_000), Command::PrepareRollback { name: None });
+        }
+        if let Status::Held { .. } = seen.status {
+            self.retries += 1;
+            return if self.retries > RETRIES { Move::GiveUp } else { self.soon(seen, Command::Continue) };
+        }
+        if let Some(signature) = self.sign(seen) {
+            return signature;
+        }
+        self.go_forward(seen)
+    }
+
+    /// Approves or ticks what waits for it.
+    fn sign(&mut self, seen: &Snapshot) -> Option<Move> {
+        let work = seen.work.as_ref()?;
+        if work.state != StepState::Running {
+            return None;
+        }
+        if may(seen, Verb::Approve) {
+            return Some(self.soon(seen, Command::Approve { step: work.id.clone() }));
+        }
+        let open = work.items.iter().position(|(_, done)| !done)?;
+        may(seen, Verb::Tick).then(|| self.soon(seen, Command::Tick { step: work.id.clone(), item: open, done: true }))
+    }
+
+    fn go_forward(&mut self, seen: &Snapshot) -> Move {
+        let (Some(current), Some(work)) = (seen.current, &seen.work) else { return Move::Look(seen.now + IDLE_MS) };
+        let step = &seen.steps[current];
+        if !work.change_set.is_empty() && may(seen, Verb::Next) {
+            return self.soon(seen, Command::Execute { step: work.id.clone(), word: work.confirm_word.clone() });
+        }
+        if matches!(step.state, StepState::Running | StepState::Verifying) {
+            return Move::Look(seen.now + IDLE_MS);
+        }
+        let begins = seen.started + i64::from(step.day - 1) * DAY_MS;
+        if seen.now < begins {
+            return Move::Look(begins);
+        }
+        if step.state == StepState::Failed {
+            self.retries += 1;
+            if self.retries > RETRIES {
+                return Move::GiveUp;
+            }
+        }
+        if may(seen, Verb::Next) {
+            self.waiting_since = None;
+            return self.soon(seen, Command::Start { step: step.id.clone() });
+        }
+        // A gate that stays shut for a day is nothing that waiting mends.
+        let since = match self.waiting_since {
+            Some((waiting, since)) if waiting == current => since,
+            _ => seen.now,
+        };
+        self.waiting_since = Some((current, since));
+        if seen.now - since > DAY_MS { Move::GiveUp } else { Move::Look(seen.now + GLANCE_MS) }
+    }
+}
+
+fn may(seen: &Snapshot, verb: Verb) -> bool {
+    seen.verbs.iter().any(|(v, why)| *v == verb && why.is_none())
+}

@@ -1,0 +1,264 @@
+//! The loop that owns order: entries become durable, then effects are performed, and what comes of them goes back
+//! into the core as events. It never waits for I/O: the journal has a thread of its own, the backend its tasks.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+pub use self::backend::Backend;
+use crate::cloud::{Effect, Millis};
+use crate::journal::{self, Ack, Writer};
+use crate::link::Request;
+use crate::run::command::{Command, Reply};
+use crate::run::core::{Core, Draft, Outcome};
+use crate::run::entry::Entry;
+use crate::run::event::Event;
+use crate::run::snapshot::{LedgerView, Snapshot};
+use crate::run::view::{self, Surroundings};
+
+mod backend;
+
+/// Snapshots are sent at most this often, unless somebody pressed a key.
+const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+/// A snapshot is sent at least this often: the clock and the ages on the screen move.
+const PUBLISH_AT_LEAST: Duration = Duration::from_secs(1);
+
+/// A run, its journal and the backend that performs its effects.
+#[derive(Debug)]
+pub struct Engine<B> {
+    /// The run.
+    pub core: Core,
+    /// What performs effects.
+    pub backend: B,
+    around: Surroundings,
+    writer: Writer,
+    acks: mpsc::UnboundedReceiver<Ack>,
+    /// Entries that are not durable yet, oldest first: after a failure they are written again.
+    waiting: VecDeque<Draft>,
+    /// Calls that wait for the entry before them to become durable.
+    effects: VecDeque<(u64, Effect)>,
+    wake: Millis,
+    fenced: Option<String>,
+}
+
+/// Why the loop ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Every cockpit is gone.
+    Left,
+    /// Another engine has taken the run.
+    Fenced(String),
+}
+
+impl<B: Backend> Engine<B> {
+    /// An engine for a core whose journal has been folded into it already.
+    #[must_use]
+    pub fn new(core: Core, backend: B, around: Surroundings, writer: Writer, acks: mpsc::UnboundedReceiver<Ack>) -> Engine<B> {
+        let (waiting, effects) = (VecDeque::new(), VecDeque::new());
+        let wake = backend.now();
+        Engine { core, backend, around, writer, acks, waiting, effects, wake, fenced: None }
+    }
+
+    /// Writes the first entries of this engine's time.
+    pub fn open(&mut self, actor: &str, first: Vec<Entry>) {
+        let now = self.backend.now();
+        let outcome = self.core.open(now, actor, first);
+        self.take(outcome);
+    }
+
+    /// Takes in one event and says what to answer, if it was a command.
+    pub fn handle(&mut self, event: Event) -> Option<Reply> {
+        let now = self.backend.now();
+        let outcome = self.core.handle(now, event);
+        self.take(outcome)
+    }
+
+    fn take(&mut self, outcome: Outcome) -> Option<Reply> {
+        self.wake = outcome.wake;
+        for step in &outcome.reached {
+            self.backend.reached(*step);
+        }
+        let last = self.core.run.entries;
+        if !outcome.drafts.is_empty() {
+            self.backend.noteworthy(&outcome.drafts);
+            self.writer.append(outcome.drafts.iter().map(stored).collect());
+            self.waiting.extend(outcome.drafts);
+        }
+        for effect in outcome.effects {
+            match effect {
+                // Only what changes the world has to wait until its intent is durable.
+                Effect::Ask(_) => self.backend.perform(effect),
+                Effect::Send { .. } => self.effects.push_back((last, effect)),
+            }
+        }
+        self.release();
+        outcome.reply
+    }
+
+    /// True while an entry is not durable.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        !self.waiting.is_empty() && self.around.ledger.failed.is_none()
+    }
+
+    fn release(&mut self) {
+        while self.effects.front().is_some_and(|(seq, _)| *seq <= self.around.ledger.durable) {
+            if let Some((_, effect)) = self.effects.pop_front() {
+                self.backend.perform(effect);
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, ack: Ack) {
+        match ack {
+            Ack::Durable { seq, head } => {
+                let done = usize::try_from(seq.saturating_sub(self.around.ledger.durable)).unwrap_or(usize::MAX);
+                self.waiting.drain(..done.min(self.waiting.len()));
+                self.around.ledger.durable = seq;
+                self.around.ledger.head = journal::hex(&head);
+                self.release();
+            }
+            Ack::Failed(why) => {
+                tracing::error!(why, "the journal cannot be written");
+                self.around.ledger.failed = Some(why);
+            }
+            Ack::Fenced(why) => self.fenced = Some(why),
+        }
+    }
+
+    /// Waits until every entry is durable or the journal has failed.
+    pub async fn settle(&mut self) {
+        while self.is_writing() && self.fenced.is_none() {
+            match self.acks.recv().await {
+                Some(ack) => self.acknowledged(ack),
+                None => break,
+            }
+        }
+    }
+
+    /// When the core wants to be called again if nothing happens.
+    #[must_use]
+    pub fn wake(&self) -> Millis {
+        self.wake
+    }
+
+    /// What a screen would show now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let mut around = self.around.clone();
+        around.drill = self.backend.drill_view();
+        around.ledger.seq = self.core.run.entries;
+        view::snapshot(&self.core, self.backend.now(), &around)
+    }
+
+    /// Hash of the newest durable entry, hex.
+    #[must_use]
+    pub fn head(&self) -> &str {
+        &self.around.ledger.head
+    }
+
+    /// Why the journal cannot be written, if so.
+    #[must_use]
+    pub fn failed(&self) -> Option<&str> {
+        self.around.ledger.failed.as_deref().or(self.fenced.as_deref())
+    }
+
+    /// Carries out a command.
+    pub fn command(&mut self, command: Command) -> Reply {
+        if let Some(why) = self.around.ledger.failed.clone() {
+            if command != Command::Continue {
+                return Reply::Refused(format!("everything holds, the journal cannot be written: {why}"));
+            }
+            self.write_again();
+        }
+        if let Command::Drill { what } = &command
+            && let Err(why) = self.backend.drill(what)
+        {
+            return Reply::Refused(why);
+        }
+        let by = self.around.driver.clone();
+        self.handle(Event::Command { by, command }).unwrap_or_else(|| Reply::Ok(String::new()))
+    }
+
+    /// After a failure: everything that is not durable is appended again, in order.
+    fn write_again(&mut self) {
+        if !self.writer.resume() {
+            return;
+        }
+        while let Ok(ack) = self.acks.try_recv() {
+            self.acknowledged(ack);
+        }
+        self.around.ledger.failed = None;
+        if !self.waiting.is_empty() {
+            self.writer.append(self.waiting.iter().map(stored).collect());
+        }
+    }
+
+    /// Runs until every sender of commands is gone or the lease is lost.
+    pub async fn run(&mut self, mut requests: mpsc::Receiver<Request>, snapshots: &watch::Sender<Arc<Snapshot>>) -> Ended {
+        let mut published = Instant::now();
+        let mut dirty = true;
+        loop {
+            if let Some(why) = &self.fenced {
+                return Ended::Fenced(why.clone());
+            }
+            let publish_at = published + if dirty { PUBLISH_EVERY } else { PUBLISH_AT_LEAST };
+            let wake = self.wake;
+            // A clock that runs as fast as it can has to wait for the disk, or the order of things would depend on it.
+            let may_go_on = !(self.backend.is_flat_out() && self.is_writing());
+            tokio::select! {
+                biased;
+                request = requests.recv() => {
+                    let Some(Request { command, reply }) = request else { return Ended::Left };
+                    let answer = self.command(command);
+                    // Whoever asked may have gone; what was asked for has happened all the same.
+                    let _ = reply.send(answer);
+                    snapshots.send_replace(Arc::new(self.snapshot()));
+                    (published, dirty) = (Instant::now(), false);
+                }
+                Some(ack) = self.acks.recv() => {
+                    self.acknowledged(ack);
+                    dirty = true;
+                }
+                () = tokio::time::sleep_until(publish_at) => {
+                    snapshots.send_replace(Arc::new(self.snapshot()));
+                    (published, dirty) = (Instant::now(), false);
+                }
+                event = self.backend.next(wake), if may_go_on => {
+                    let before = self.backend.is_flat_out() && view_blocked(&self.core, self.backend.now());
+                    self.handle(event);
+                    if before && !view_blocked(&self.core, self.backend.now()) {
+                        self.backend.stop_skipping();
+                    }
+                    dirty = true;
+                }
+            }
+        }
+    }
+
+    /// Ends the engine: what waits is written and the store is closed.
+    pub fn close(self) -> B {
+        self.writer.close();
+        self.backend
+    }
+}
+
+/// Whether the next step is blocked: a drill that skips ahead stops when it no longer is.
+fn view_blocked(core: &Core, now: Millis) -> bool {
+    crate::run::decide::blocked(core.ctx(now)).is_some()
+}
+
+/// A draft as the journal stores it.
+fn stored(draft: &Draft) -> journal::Draft {
+    let (kind, body) = draft.entry.to_parts();
+    journal::Draft { at: draft.at, kind, actor: draft.actor.clone(), body }
+}
+
+/// A ledger before anything was acknowledged by this engine.
+#[must_use]
+pub fn ledger(durable: u64, head: String) -> LedgerView {
+    LedgerView { seq: durable, durable, head, failed: None }
+}

@@ -1,0 +1,82 @@
+//! The backend of a live run: AWS and HTTP probes, each effect a task of its own.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::aws::Aws;
+use crate::cloud::{Effect, Failure, FailureKind, Millis, PollGroup, poll_groups};
+use crate::engine::Backend;
+use crate::plan::Plan;
+use crate::run::event::Event;
+
+/// The longest that any effect may take; the clients' own time-outs are shorter.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// AWS and the network.
+#[derive(Debug)]
+pub struct Live {
+    aws: Aws,
+    plan: Arc<Plan>,
+    groups: Arc<Vec<PollGroup>>,
+    answers: mpsc::UnboundedReceiver<Event>,
+    sender: mpsc::UnboundedSender<Event>,
+    tasks: JoinSet<()>,
+}
+
+impl Live {
+    /// A backend for one plan. Makes no call.
+    #[must_use]
+    pub fn new(aws: Aws, plan: Arc<Plan>) -> Live {
+        let (sender, answers) = mpsc::unbounded_channel();
+        let groups = Arc::new(poll_groups(&plan));
+        Live { aws, plan, groups, answers, sender, tasks: JoinSet::new() }
+    }
+}
+
+/// The system's clock, Unix milliseconds.
+#[must_use]
+pub fn system_now() -> Millis {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn too_long() -> Failure {
+    Failure { kind: FailureKind::Unknown, message: "no answer within 20s".into() }
+}
+
+impl Backend for Live {
+    fn now(&self) -> Millis {
+        system_now()
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        // Finished tasks are let go of here, so that the set stays as small as what is under way.
+        while self.tasks.try_join_next().is_some() {}
+        let (aws, plan, groups, sender) = (self.aws.clone(), Arc::clone(&self.plan), Arc::clone(&self.groups), self.sender.clone());
+        self.tasks.spawn(async move {
+            let event = match effect {
+                Effect::Ask(query) => {
+                    let asked = tokio::time::timeout(LIMIT, aws.ask(&plan, &groups, &query)).await;
+                    Event::Answer { query, result: asked.unwrap_or_else(|_| Err(too_long())) }
+                }
+                Effect::Send { id, token, call, template } => {
+                    let sent = tokio::time::timeout(LIMIT, aws.send(&token, &call, template.as_deref())).await;
+                    Event::Sent { id, result: sent.unwrap_or_else(|_| Err(too_long())) }
+                }
+            };
+            // The engine may have ended meanwhile; then nobody needs the answer.
+            let _ = sender.send(event);
+        });
+    }
+
+    async fn next(&mut self, wake: Millis) -> Event {
+        let pause = Duration::from_millis(u64::try_from(wake - system_now()).unwrap_or(0).clamp(5, 1_000));
+        tokio::select! {
+            biased;
+            Some(event) = self.answers.recv() => event,
+            () = tokio::time::sleep(pause) => Event::Tick,
+        }
+    }
+}
