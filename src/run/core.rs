@@ -19,6 +19,9 @@ use crate::run::state::step_of;
 /// Rounds of deciding that one event may cause; more would be a loop.
 const ROUNDS: usize = 100;
 
+/// How often the records that a rollback would change are looked after, in milliseconds.
+const LOOK_AFTER_MS: i64 = 60_000;
+
 /// A run with everything that is needed to go on with it.
 #[derive(Debug, Clone)]
 pub struct Core {
@@ -105,7 +108,7 @@ impl Core {
             Event::Command { by, .. } => by.clone(),
             _ => "engine".to_owned(),
         };
-        self.watch.observe(&self.plan, now, event.clone());
+        self.watch.observe(&self.plan, now, &event);
         if matches!(event, Event::Command { .. } | Event::Sent { .. }) {
             let decision = decide(self.ctx(now), event);
             self.take(now, &actor, decision, &mut outcome);
@@ -140,6 +143,9 @@ impl Core {
         if let Some(prepared) = decision.prepare {
             self.watch.prepared = Some(prepared);
         }
+        if decision.looked_after {
+            self.watch.look_after = now + LOOK_AFTER_MS;
+        }
         if decision.acknowledge {
             let texts = view::alerts(self.ctx(now)).into_iter().map(|a| a.key).collect();
             self.watch.acknowledged = texts;
@@ -158,6 +164,8 @@ impl Core {
             self.watch.prepared = None;
         }
         self.replay(now, &actor, &entry);
+        // Whatever was written may have changed what a rollback would do.
+        self.watch.look_after = now;
         match &entry {
             Entry::Outcome { id, outcome: CallOutcome::Accepted(_) } => {
                 let job = self.run.calls.get(id).map(|c| &c.job);

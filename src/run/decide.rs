@@ -53,6 +53,8 @@ pub struct Decision {
     pub prepare: Option<Prepared>,
     /// Silence the alerts that stand now.
     pub acknowledge: bool,
+    /// The records that a rollback would change were looked after.
+    pub looked_after: bool,
 }
 
 impl Decision {
@@ -288,7 +290,15 @@ fn send_open_calls(ctx: Ctx<'_>, decision: &mut Decision) {
 }
 
 /// Keeps the records that a rollback would change read, so that it is shown and proved without waiting.
+///
+/// Finding out which ones costs more than everything else an event does, so without a rollback on the screen it is
+/// done every few seconds only.
 fn background_reads(ctx: Ctx<'_>, decision: &mut Decision) {
+    if ctx.watch.prepared.is_none() && ctx.now < ctx.watch.look_after {
+        decision.wake_at(ctx.watch.look_after);
+        return;
+    }
+    decision.looked_after = true;
     for place in rollback::places(ctx) {
         let query = records_query(&place);
         match &ctx.watch.prepared {

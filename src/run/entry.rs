@@ -184,7 +184,8 @@ impl std::fmt::Display for JobRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             JobRef::Step(id) => f.write_str(id),
-            JobRef::Rollback(name, id) => write!(f, "rollback {name}: {id}"),
+            // Ids of rollback steps begin with the name of their rollback.
+            JobRef::Rollback(_, id) => write!(f, "rollback {id}"),
             JobRef::Undo(id) => write!(f, "undo {id}"),
         }
     }

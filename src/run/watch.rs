@@ -47,7 +47,9 @@ pub struct Watch {
     answers: BTreeMap<Query, Answered>,
     /// The rollback that somebody is looking at.
     pub prepared: Option<Prepared>,
-    /// Texts of alerts that were acknowledged.
+    /// When the records that a rollback would change are looked after again.
+    pub look_after: Millis,
+    /// Keys of alerts that were acknowledged.
     pub acknowledged: BTreeSet<String>,
     /// Failed attempts to reach something, in a row.
     pub failures: u32,
@@ -101,6 +103,7 @@ impl Watch {
             sent: BTreeSet::new(),
             answers: BTreeMap::new(),
             prepared: None,
+            look_after: Millis::MIN,
             acknowledged: BTreeSet::new(),
             failures: 0,
             failure: None,
@@ -108,25 +111,25 @@ impl Watch {
     }
 
     /// Takes in what an event shows, before anything is decided on it.
-    pub fn observe(&mut self, plan: &Plan, now: Millis, event: Event) {
+    pub fn observe(&mut self, plan: &Plan, now: Millis, event: &Event) {
         match event {
             Event::Answer { query, result } => {
-                let asked = self.asked.remove(&query).unwrap_or(now);
+                let asked = self.asked.remove(query).unwrap_or(now);
                 if let Query::Poll(group) = query {
-                    self.readings(plan, now, group, result);
+                    self.readings(plan, now, *group, result);
                     return;
                 }
-                match &result {
+                match result {
                     Ok(_) => self.failures = 0,
                     Err(failure) => self.failed(failure.clone()),
                 }
-                self.answers.insert(query, Answered { asked, at: now, result });
+                self.answers.insert(query.clone(), Answered { asked, at: now, result: result.clone() });
             }
             Event::Sent { id, result } => {
-                self.sent.remove(&id);
+                self.sent.remove(id);
                 match result {
                     Ok(_) => self.failures = 0,
-                    Err(failure) => self.failed(failure),
+                    Err(failure) => self.failed(failure.clone()),
                 }
             }
             Event::Command { command, .. } => match command {
@@ -146,12 +149,12 @@ impl Watch {
         self.failure = Some(failure);
     }
 
-    fn readings(&mut self, plan: &Plan, now: Millis, group: usize, result: Result<Answer, Failure>) {
+    fn readings(&mut self, plan: &Plan, now: Millis, group: usize, result: &Result<Answer, Failure>) {
         let readings = match result {
-            Ok(Answer::Readings(readings)) => readings,
+            Ok(Answer::Readings(readings)) => readings.clone(),
             Ok(_) => Vec::new(),
             Err(failure) => {
-                let missing = Value::Missing(failure.message);
+                let missing = Value::Missing(failure.message.clone());
                 let monitors = self.groups.get(group).map(|g| g.monitors.clone()).unwrap_or_default();
                 monitors.into_iter().map(|m| (m, Reading { at: now, value: missing.clone() })).collect()
             }
