@@ -1,0 +1,285 @@
+//! Vantage points and monitors.
+
+use super::context::{Context, Read};
+use super::fields::Fields;
+use super::node::{At, Node};
+use super::problem::show;
+use super::{conditions, value};
+use crate::plan::{HttpSource, Limit, Measure, MetricSource, Monitor, Source, Unit};
+
+/// Most vantage points; more would be no plan, and their lists are searched.
+const VANTAGES_MAX: usize = 50;
+/// Shortest and longest interval of a monitor, in milliseconds.
+const EVERY_MS: (i64, i64) = (1_000, 86_400_000);
+
+/// Reads `vantages:`. `local` is always there.
+pub fn read_vantages(cx: &mut Context, sections: &[&Node]) {
+    cx.vantages.push("local".to_owned());
+    for section in sections {
+        for (key, node) in cx.entries(section).unwrap_or_default() {
+            if let Some(mut f) = Fields::of(cx, node, format!("the vantage point `{}`", show(&key.text))) {
+                f.need(cx, "is", Context::words);
+                f.finish(cx);
+            }
+            if !cx.check_name(key.at, &key.text) {
+            } else if cx.vantages.contains(&key.text) {
+                cx.error(key.at, format!("the vantage point `{}` is there already", key.text));
+            } else if cx.vantages.len() > VANTAGES_MAX {
+                cx.error(key.at, format!("a plan has at most {VANTAGES_MAX} vantage points"));
+            } else {
+                cx.vantages.push(key.text.clone());
+            }
+        }
+    }
+}
+
+/// Reads `monitors:`. A monitor that is wrong keeps its name and number, so that its users are not reported too.
+pub fn read(cx: &mut Context, sections: &[&Node]) {
+    let mut first: Vec<At> = Vec::new();
+    for section in sections {
+        for (key, node) in cx.entries(section).unwrap_or_default() {
+            if let Some(id) = cx.monitor_ids.get(&key.text) {
+                cx.duplicate(key, first[*id]);
+                continue;
+            }
+            cx.check_name(key.at, &key.text);
+            cx.monitor_ids.insert(key.text.clone(), cx.monitors.len());
+            first.push(key.at);
+            let monitor = monitor(cx, node, &key.text);
+            cx.monitors.push(monitor);
+        }
+    }
+}
+
+fn monitor(cx: &mut Context, node: &Node, name: &str) -> Read<Monitor> {
+    let mut f = Fields::of(cx, node, format!("the monitor `{}`", show(name)))?;
+    let title = f.maybe(cx, "title", Context::words).unwrap_or_else(|| name.to_owned());
+    let every = f.maybe(cx, "every", |cx, n| cx.duration_ms_in(n, EVERY_MS.0, EVERY_MS.1));
+    let source = f.exactly_one(cx, "source", &["stack", "metric", "s3-replication", "http"]);
+    let (source, region, default_ms) = match source {
+        Some(("stack", n)) => {
+            let stack = cx.words(n).map(|stack| Source::Stack { stack });
+            (stack, f.need(cx, "region", Context::region).map(Some), 10_000)
+        }
+        Some(("metric", n)) => {
+            let metric = metric(cx, n).map(Source::Metric);
+            (metric, f.need(cx, "region", Context::region).map(Some), 60_000)
+        }
+        Some(("s3-replication", n)) => {
+            f.refuse(cx, "region", "which region it is read in follows from the metric");
+            match replication(cx, n) {
+                Some((metric, region)) => (Some(Source::Metric(metric)), Some(Some(region)), 60_000),
+                None => (None, None, 60_000),
+            }
+        }
+        Some((_, n)) => (http(cx, n, &mut f).map(Source::Http), Some(f.maybe(cx, "region", Context::region)), 5_000),
+        None => {
+            // Without a source nothing can be said about the other keys.
+            for key in ["region", "limit", "connect-to", "status", "timeout", "measure", "from"] {
+                f.get(cx, key);
+            }
+            (None, None, 0)
+        }
+    };
+    let limit = match &source {
+        Some(source) => f.maybe(cx, "limit", |cx, n| limit(cx, n, source)),
+        None => {
+            f.get(cx, "limit");
+            None
+        }
+    };
+    f.finish(cx);
+    Some(Monitor { name: name.to_owned(), title, source: source?, region: region?, every_ms: every.unwrap_or(default_ms), limit })
+}
+
+fn metric(cx: &mut Context, node: &Node) -> Read<MetricSource> {
+    let mut f = Fields::of(cx, node, "the metric")?;
+    let namespace = f.need(cx, "namespace", Context::words);
+    let name = f.need(cx, "name", Context::words);
+    let dimensions = f.maybe(cx, "dimensions", pairs).unwrap_or_default();
+    let stat = f.need(cx, "stat", cloudwatch_stat);
+    let period = f.maybe(cx, "period", |cx, n| {
+        let ms = cx.duration_ms_in(n, 1_000, 86_400_000)?;
+        // CloudWatch knows these periods and no others.
+        if matches!(ms, 1_000 | 5_000 | 10_000 | 20_000 | 30_000) || ms % 60_000 == 0 {
+            return Some((n.at, ms));
+        }
+        cx.error_help(
+            n.at,
+            "CloudWatch has no such period",
+            Some("write `1s`, `5s`, `10s`, `20s`, `30s` or whole minutes".to_owned()),
+        );
+        None
+    });
+    let units = [
+        ("seconds", (Unit::Time, 1_000_000)),
+        ("milliseconds", (Unit::Time, 1_000)),
+        ("percent", (Unit::Share, 10_000)),
+        ("count", (Unit::Count, 1_000_000)),
+    ];
+    let unit = f.need(cx, "unit", |cx, n| cx.word(n, &units));
+    let absent = f.maybe(cx, "absent", |cx, n| cx.word(n, &[("zero", ())]));
+    f.finish(cx);
+    let namespace = namespace?;
+    if let Some((at, ms)) = period
+        && ms < 60_000
+        && namespace.starts_with("AWS/")
+    {
+        cx.error_help(at, "AWS publishes its own metrics once a minute", Some("write `60s` or more".to_owned()));
+    }
+    let (unit, scale) = unit?;
+    Some(MetricSource {
+        namespace,
+        metric: name?,
+        dimensions,
+        stat: stat?,
+        period_ms: period.map_or(60_000, |(_, ms)| ms),
+        unit,
+        scale,
+        replication: false,
+        absent_is_zero: absent.is_some(),
+    })
+}
+
+/// Text → text, sorted.
+pub fn pairs(cx: &mut Context, node: &Node) -> Read<Vec<(String, String)>> {
+    let mut out = Vec::new();
+    for (key, value) in cx.entries(node)? {
+        if let Some(value) = cx.scalar(value) {
+            out.push((key.text.clone(), value));
+        }
+    }
+    out.sort();
+    Some(out)
+}
+
+fn cloudwatch_stat(cx: &mut Context, node: &Node) -> Read<String> {
+    const PLAIN: [&str; 6] = ["Average", "Sum", "Minimum", "Maximum", "SampleCount", "IQM"];
+    let text = cx.words(node)?;
+    let percentile = |prefix: &str| text.strip_prefix(prefix).and_then(value::decimal).is_some_and(|p| p <= 100_000_000);
+    if PLAIN.contains(&text.as_str()) || ["p", "tm", "wm", "tc", "ts"].iter().any(|p| percentile(p)) {
+        return Some(text);
+    }
+    let help = cx.suggest(&text, PLAIN);
+    cx.error_help(node.at, format!("CloudWatch has no statistic `{}`", show(&text)), help);
+    None
+}
+
+/// An S3 replication metric: where it is published and how it is read follows from which one it is (rule 14).
+fn replication(cx: &mut Context, node: &Node) -> Read<(MetricSource, String)> {
+    #[derive(Clone, Copy)]
+    enum Which {
+        Latency,
+        BytesPending,
+        OperationsPending,
+        OperationsFailed,
+    }
+    let words = [
+        ("latency", Which::Latency),
+        ("bytes-pending", Which::BytesPending),
+        ("operations-pending", Which::OperationsPending),
+        ("operations-failed", Which::OperationsFailed),
+    ];
+    let mut f = Fields::of(cx, node, "the replication")?;
+    let source = f.need(cx, "source", Context::words);
+    let destination = f.need(cx, "destination", Context::words);
+    let rule = f.need(cx, "rule", Context::words);
+    let source_region = f.need(cx, "source-region", Context::region);
+    let destination_region = f.need(cx, "destination-region", Context::region);
+    let which = f.need(cx, "metric", |cx, n| cx.word(n, &words));
+    f.finish(cx);
+    let (source_region, destination_region) = (source_region?, destination_region?);
+    let which = which?;
+    let (name, stat, region) = match which {
+        Which::Latency => ("ReplicationLatency", "Maximum", destination_region),
+        Which::BytesPending => ("BytesPendingReplication", "Maximum", destination_region),
+        Which::OperationsPending => ("OperationsPendingReplication", "Maximum", destination_region),
+        Which::OperationsFailed => ("OperationsFailedReplication", "Sum", source_region),
+    };
+    let latency = matches!(which, Which::Latency);
+    let metric = MetricSource {
+        namespace: "AWS/S3".to_owned(),
+        metric: name.to_owned(),
+        dimensions: vec![
+            ("DestinationBucket".to_owned(), destination?),
+            ("RuleId".to_owned(), rule?),
+            ("SourceBucket".to_owned(), source?),
+        ],
+        stat: stat.to_owned(),
+        period_ms: 60_000,
+        unit: if latency { Unit::Time } else { Unit::Count },
+        scale: 1_000_000,
+        replication: latency,
+        absent_is_zero: matches!(which, Which::OperationsFailed),
+    };
+    Some((metric, region))
+}
+
+fn http(cx: &mut Context, node: &Node, f: &mut Fields<'_>) -> Read<HttpSource> {
+    let url = url(cx, node);
+    let connect_to = f.maybe(cx, "connect-to", host_and_port);
+    let status = f.maybe(cx, "status", |cx, n| cx.integer(n, 100, 599)).unwrap_or(200);
+    let timeout_ms = f.maybe(cx, "timeout", |cx, n| cx.duration_ms_in(n, 100, 60_000)).unwrap_or(5_000);
+    let words = [("total", Measure::Total), ("connect", Measure::Connect), ("first-byte", Measure::FirstByte)];
+    let measure = f.maybe(cx, "measure", |cx, n| cx.word(n, &words)).unwrap_or(Measure::Total);
+    let from = f.maybe(cx, "from", vantage).unwrap_or_else(|| "local".to_owned());
+    Some(HttpSource { url: url?, connect_to, status: u16::try_from(status).ok()?, timeout_ms, measure, from })
+}
+
+fn url(cx: &mut Context, node: &Node) -> Read<String> {
+    let text = cx.words(node)?;
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host = rest.and_then(|r| r.split(['/', '?', '#']).next()).unwrap_or_default();
+    if host.is_empty() || host.contains('@') || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        let help = "write it as in `https://api.example.com/health`".to_owned();
+        cx.error_help(node.at, format!("`{}` is no http:// or https:// URL", show(&text)), Some(help));
+        return None;
+    }
+    Some(text)
+}
+
+fn host_and_port(cx: &mut Context, node: &Node) -> Read<String> {
+    let text = cx.words(node)?;
+    let good = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let bare = !host.contains(':') || (host.starts_with('[') && host.ends_with(']'));
+        !host.is_empty() && bare && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|p| p > 0)
+    });
+    if !good {
+        cx.error_help(
+            node.at,
+            format!("`{}` is no `host:port`", show(&text)),
+            Some("write it as in `d-abc.example.com:443`".to_owned()),
+        );
+    }
+    good.then_some(text)
+}
+
+fn vantage(cx: &mut Context, node: &Node) -> Read<String> {
+    let text = cx.text(node)?;
+    check_vantage(cx, node.at, &text).then_some(text)
+}
+
+/// Whether a vantage point is declared; an error if not.
+pub fn check_vantage(cx: &mut Context, at: At, text: &str) -> bool {
+    let known = cx.vantages.iter().any(|v| v == text);
+    if !known {
+        let help = cx.suggest(text, cx.vantages.iter().map(String::as_str));
+        cx.error_help(at, format!("the vantage point `{}` is not declared under `vantages`", show(text)), help);
+    }
+    known
+}
+
+fn limit(cx: &mut Context, node: &Node, source: &Source) -> Read<Limit> {
+    let entries = cx.entries(node)?;
+    let [(key, value)] = entries.as_slice() else {
+        cx.error_help(
+            node.at,
+            "a limit is one statistic and the value it may not exceed",
+            Some("write it as in `{max: 15m}`".to_owned()),
+        );
+        return None;
+    };
+    let stat = conditions::stat_named(cx, key.at, &key.text)?;
+    let unit = conditions::unit_of(cx, key.at, source, stat)?;
+    Some(Limit { stat, above: cx.quantity(value, unit)? })
+}

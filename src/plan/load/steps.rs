@@ -1,0 +1,255 @@
+//! Phases and their steps.
+
+use std::collections::HashMap;
+
+use super::Reader;
+use super::actions;
+use super::conditions::{self, Purpose};
+use super::context::{Context, Read};
+use super::fields::Fields;
+use super::node::{At, Data, Node};
+use super::order;
+use super::problem::show;
+use crate::plan::{Action, Phase, Step, StepId, Undo};
+
+/// What a step should take when the plan does not say, in milliseconds.
+pub const EXPECTED_MS: i64 = 300_000;
+/// Longest that a step may be expected to take, in milliseconds.
+pub const EXPECTED_MS_MAX: i64 = 365 * 86_400_000;
+/// Most steps that must be done before one other.
+const NEEDS_MAX: usize = 100;
+
+/// A step of the file whose place in the running order is known.
+struct Draft<'n> {
+    node: &'n Node,
+    id: String,
+    id_at: At,
+    phase: usize,
+    first_day: u32,
+    last_day: u32,
+}
+
+/// Reads `phases:`. The steps come back in running order; a step that is wrong is missing from them, and
+/// keeps its number all the same.
+pub fn read(r: &mut Reader<'_>, sections: &[&Node], days: u32) -> (Vec<Phase>, Vec<Option<Step>>) {
+    let (phases, drafts) = phases(&mut r.cx, sections, days);
+    let needs = needs(&mut r.cx, &drafts);
+    let running = running_order(&mut r.cx, &drafts, &needs);
+    let mut place = vec![0; drafts.len()];
+    for (new, old) in running.iter().enumerate() {
+        place[*old] = new;
+    }
+    // From here on a step's number is its place in the running order.
+    for id in r.cx.step_ids.values_mut() {
+        *id = place[*id];
+    }
+    let mut steps: Vec<Option<Step>> = vec![None; drafts.len()];
+    let mut previous: Option<(u32, String)> = None;
+    for old in running {
+        let draft = &drafts[old];
+        let step = step(r, draft, needs[old].iter().map(|(n, _)| place[*n]).collect());
+        if let Some(step) = &step {
+            if let Some((day, id)) = previous.filter(|(day, _)| *day > step.day) {
+                let message = format!("day-goes-back: `{}` is on day {} and runs after `{id}` on day {day}", step.id, step.day);
+                r.cx.warn(draft.id_at, message, Some("change its `day`, its place or what it `needs`".to_owned()));
+            }
+            previous = Some((step.day, step.id.clone()));
+        }
+        steps[place[old]] = step;
+    }
+    (phases, steps)
+}
+
+/// The phases and the nodes of their steps, in file order. Fills in the steps' ids with file order numbers.
+fn phases<'n>(cx: &mut Context, sections: &[&'n Node], days: u32) -> (Vec<Phase>, Vec<Draft<'n>>) {
+    let mut phases: Vec<Phase> = Vec::new();
+    let mut drafts = Vec::new();
+    let mut ids: HashMap<String, At> = HashMap::new();
+    let nodes: Vec<&Node> = sections.iter().filter_map(|s| cx.list(s)).flatten().collect();
+    for node in nodes {
+        let Some(mut f) = Fields::of(cx, node, "the phase") else { continue };
+        let id = f.need(cx, "id", |cx, n| Some((n.at, cx.name(n)?)));
+        if let Some((at, id)) = &id {
+            f.call(format!("the phase `{id}`"));
+            if let Some(first) = ids.insert(id.clone(), *at) {
+                cx.error(*at, format!("there is a phase `{id}` already, in {}", cx.line_of(first, *at)));
+            }
+        }
+        let title = f.maybe(cx, "title", Context::words);
+        // Without its days a phase spans the plan, so that its steps are not reported for being outside.
+        let (first_day, last_day) = f.need(cx, "days", |cx, n| day_range(cx, n, days)).unwrap_or((1, days));
+        let steps = f.need(cx, "steps", |cx, n| cx.list(n)).unwrap_or_default();
+        f.finish(cx);
+        for node in steps {
+            let drafted = draft(cx, node, drafts.len());
+            if let Some((id_at, id)) = drafted {
+                drafts.push(Draft { node, id, id_at, phase: phases.len(), first_day, last_day });
+            }
+        }
+        let id = id.map_or_else(String::new, |(_, id)| id);
+        phases.push(Phase { title: title.unwrap_or_else(|| id.clone()), id, first_day, last_day });
+    }
+    (phases, drafts)
+}
+
+/// The id of a step. A step without one is read all the same, for its other errors.
+fn draft(cx: &mut Context, node: &Node, number: StepId) -> Option<(At, String)> {
+    let Data::Map(entries) = &node.data else { return cx.mismatch(node, "a step (a mapping)") };
+    let Some((_, id_node)) = entries.iter().find(|(k, _)| k.text == "id") else { return Some((node.at, String::new())) };
+    let Some(id) = single(id_node) else { return Some((id_node.at, String::new())) };
+    let Some(id) = cx.expand(id_node.at, id) else { return Some((id_node.at, String::new())) };
+    if cx.step_ids.contains_key(&id) {
+        cx.error_help(
+            id_node.at,
+            format!("there is a step `{}` already", show(&id)),
+            Some("give it an id of its own".to_owned()),
+        );
+    } else {
+        cx.step_ids.insert(id.clone(), number);
+    }
+    Some((id_node.at, id))
+}
+
+fn single(node: &Node) -> Option<&str> {
+    match &node.data {
+        Data::Text(t) | Data::Number(t) => Some(t),
+        _ => None,
+    }
+}
+
+/// For every step the steps that it needs, in file order numbers, and where that is said.
+fn needs(cx: &mut Context, drafts: &[Draft<'_>]) -> Vec<Vec<(StepId, At)>> {
+    let mut out = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let mut list: Vec<(StepId, At)> = Vec::new();
+        if let Data::Map(entries) = &draft.node.data
+            && let Some((key, node)) = entries.iter().find(|(k, _)| k.text == "needs")
+            && !matches!(node.data, Data::Null)
+        {
+            let items = cx.list(node).unwrap_or_default();
+            if items.len() > NEEDS_MAX {
+                cx.error(key.at, format!("a step needs at most {NEEDS_MAX} others"));
+            }
+            for item in items.iter().take(NEEDS_MAX) {
+                if let Some(id) = cx.step(item)
+                    && !list.iter().any(|(n, _)| *n == id)
+                {
+                    list.push((id, item.at));
+                }
+            }
+        }
+        out.push(list);
+    }
+    out
+}
+
+/// The running order, or file order where a cycle makes one impossible.
+fn running_order(cx: &mut Context, drafts: &[Draft<'_>], needs: &[Vec<(StepId, At)>]) -> Vec<StepId> {
+    let plain: Vec<Vec<usize>> = needs.iter().map(|n| n.iter().map(|(id, _)| *id).collect()).collect();
+    match order::order(&plain) {
+        Ok(order) => order,
+        Err(cycle) => {
+            let (first, next) =
+                (cycle.first().copied().unwrap_or_default(), cycle.get(1).or(cycle.first()).copied().unwrap_or_default());
+            let at = needs[first].iter().find(|(id, _)| *id == next).map_or(drafts[first].id_at, |(_, at)| *at);
+            let shown = cycle.iter().take(10).chain([&first]).map(|i| format!("`{}`", show(&drafts[*i].id)));
+            let chain = shown.collect::<Vec<_>>().join(" needs ");
+            cx.error_help(at, format!("the steps wait for each other: {chain}"), Some("remove one of these needs".to_owned()));
+            (0..drafts.len()).collect()
+        }
+    }
+}
+
+/// `5` or `5-7`.
+fn day_range(cx: &mut Context, node: &Node, days: u32) -> Read<(u32, u32)> {
+    let text = match single(node) {
+        Some(text) => cx.expand(node.at, text)?,
+        None => return cx.mismatch(node, "a day such as `5`, or days such as `5-7`"),
+    };
+    let (first, last) = text.split_once('-').unwrap_or((&text, &text));
+    let (Ok(first), Ok(last)) = (first.trim().parse::<u32>(), last.trim().parse::<u32>()) else {
+        cx.error(node.at, format!("expected a day such as `5`, or days such as `5-7`, found `{}`", show(&text)));
+        return None;
+    };
+    if first == 0 || first > last || last > days {
+        cx.error(node.at, format!("the days {first}–{last} are not within the plan's days 1–{days}"));
+        return None;
+    }
+    Some((first, last))
+}
+
+fn step(r: &mut Reader<'_>, draft: &Draft<'_>, needs: Vec<StepId>) -> Read<Step> {
+    let what = if draft.id.is_empty() { "the step".to_owned() } else { format!("the step `{}`", show(&draft.id)) };
+    let mut f = Fields::of(&mut r.cx, draft.node, what)?;
+    let common = common(r, &mut f, &actions::ACTIONS);
+    f.get(&mut r.cx, "needs");
+    let (first, last) = (i64::from(draft.first_day), i64::from(draft.last_day));
+    let day = f.maybe(&mut r.cx, "day", |cx, n| {
+        let day = cx.integer(n, 1, 365)?;
+        if (first..=last).contains(&day) {
+            return u32::try_from(day).ok();
+        }
+        cx.error(n.at, format!("day {day} is outside its phase, which has the days {first}–{last}"));
+        None
+    });
+    let undo = common.kind.and_then(|(kind, at)| actions::undo(&mut r.cx, &mut f, kind, at));
+    if common.kind.is_none() {
+        f.get(&mut r.cx, "undo");
+    }
+    f.finish(&mut r.cx);
+    common.into_step(draft.phase, day.unwrap_or(draft.first_day), needs, undo?)
+}
+
+/// What the steps of phases and of rollbacks have in common.
+pub struct Common {
+    /// The action's key and its place.
+    pub kind: Option<(&'static str, At)>,
+    /// The id.
+    pub id: Read<String>,
+    /// The action, unless it is wrong or `restore`, which its caller reads.
+    pub action: Read<Action>,
+    title: Read<String>,
+    note: String,
+    owner: String,
+    expected_ms: i64,
+    gate: Vec<usize>,
+    verify: Vec<usize>,
+}
+
+/// Reads what all steps have in common.
+pub fn common(r: &mut Reader<'_>, f: &mut Fields<'_>, kinds: &[&'static str]) -> Common {
+    let cx = &mut r.cx;
+    let id = f.need(cx, "id", Context::name);
+    let title = f.need(cx, "title", Context::words);
+    let note = f.maybe(cx, "note", Context::text).unwrap_or_default();
+    let owner = f.maybe(cx, "owner", Context::text).unwrap_or_default();
+    let expected_ms = f.maybe(cx, "expected", |cx, n| cx.duration_ms_in(n, 1_000, EXPECTED_MS_MAX)).unwrap_or(EXPECTED_MS);
+    let gate = f.maybe(cx, "gate", |cx, n| conditions::read_list(cx, n, Purpose::Gate)).unwrap_or_default();
+    let verify = f.maybe(cx, "verify", |cx, n| conditions::read_list(cx, n, Purpose::Verify)).unwrap_or_default();
+    let chosen = f.exactly_one(cx, "action", kinds);
+    let kind = chosen.and_then(|(kind, _)| Some((kind, f.key_at(kind)?)));
+    let action = chosen.filter(|(kind, _)| *kind != "restore").and_then(|(kind, node)| actions::read(r, kind, node));
+    Common { kind, id, action, title, note, owner, expected_ms, gate, verify }
+}
+
+impl Common {
+    /// The finished step, if nothing was wrong.
+    pub fn into_step(self, phase: usize, day: u32, needs: Vec<StepId>, undo: Undo) -> Read<Step> {
+        let action = self.action?;
+        Some(Step {
+            id: self.id?,
+            phase,
+            day,
+            title: self.title?,
+            note: self.note,
+            gate: self.gate,
+            verify: self.verify,
+            undo,
+            expected_ms: self.expected_ms,
+            owner: self.owner,
+            needs,
+            control_planes: actions::control_planes(&action),
+            action,
+        })
+    }
+}
