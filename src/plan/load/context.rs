@@ -1,5 +1,6 @@
 //! What all readers share: the sources, the problems found so far, and the names that may be referred to.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use super::node::{At, Data, Key, Node};
@@ -17,6 +18,9 @@ pub struct SourceFile {
     /// Its text, without a byte order mark.
     pub text: String,
 }
+
+/// Most names that are compared to find what was meant: a help for people, not worth more than a moment.
+const COMPARISONS_MAX: usize = 20_000;
 
 /// State of one load.
 #[derive(Default)]
@@ -43,6 +47,7 @@ pub struct Context {
     warnings: Vec<(At, Problem)>,
     reported: HashSet<(At, String)>,
     omitted: usize,
+    compared: Cell<usize>,
 }
 
 /// Reading a value fails with nothing: the problem is recorded already, and the plan is refused in the end.
@@ -121,14 +126,17 @@ impl Context {
     }
 
     /// `did you mean …`, or the list of what there is when it is short.
-    pub fn suggest<'a>(&self, text: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
-        if self.full() {
+    pub fn suggest<'a>(&self, text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        if self.full() || self.compared.get() >= COMPARISONS_MAX {
             return None;
         }
-        if let Some(near) = value::nearest(text, candidates.clone()) {
+        let mut all: Vec<&str> = candidates.into_iter().collect();
+        self.compared.set(self.compared.get() + all.len());
+        // Names come out of hash maps as well; the same mistake must always get the same answer.
+        all.sort_unstable();
+        if let Some(near) = value::nearest(text, all.iter().copied()) {
             return Some(format!("did you mean `{near}`?"));
         }
-        let all: Vec<&str> = candidates.into_iter().take(13).collect();
         if all.is_empty() || all.len() > 12 { None } else { Some(format!("there is {}", value::one_of(&all))) }
     }
 

@@ -193,9 +193,28 @@ impl<'de> Visitor<'de> for RawVisitor {
 /// what has to be mended.
 fn place(file: u32, text: &str, location: Location) -> At {
     let span = location.span();
-    let start = span.byte_offset().map_or(0, |b| usize::try_from(b).unwrap_or(usize::MAX)).min(text.len());
+    // Errors of the scanner have a line and a column (in characters) only.
+    let start = match span.byte_offset() {
+        Some(byte) => usize::try_from(byte).unwrap_or(usize::MAX).min(text.len()),
+        None => offset_of(text, location),
+    };
     let len = span.byte_len().map_or(0, |b| usize::try_from(b).unwrap_or(usize::MAX)).min(text.len() - start);
     At { file, start: u32::try_from(start).unwrap_or(u32::MAX), len: u32::try_from(len).unwrap_or(u32::MAX) }
+}
+
+/// The byte at a line and a column.
+fn offset_of(text: &str, location: Location) -> usize {
+    let lines = usize::try_from(location.line()).unwrap_or(usize::MAX).saturating_sub(1);
+    let columns = usize::try_from(location.column()).unwrap_or(usize::MAX).saturating_sub(1);
+    let mut line_start = 0;
+    for _ in 0..lines {
+        match text[line_start..].find('\n') {
+            Some(end) => line_start += end + 1,
+            None => break,
+        }
+    }
+    let line = text[line_start..].split('\n').next().unwrap_or_default();
+    line_start + line.char_indices().nth(columns).map_or(line.len(), |(i, _)| i)
 }
 
 /// What is written at a place.
@@ -301,7 +320,7 @@ fn first_line(error: &Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     let line = line.split(" at line ").next().unwrap_or(line);
-    super::problem::show(line)
+    line.chars().filter(|c| !c.is_control()).take(160).collect()
 }
 
 #[cfg(test)]
