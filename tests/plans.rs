@@ -171,7 +171,7 @@ fn a_folder_with_includes_resolves() {
     assert_eq!(gate.over_ms, 180_000);
     assert!(matches!(gate.test, Test::Below(..)));
     let warnings: Vec<&str> = loaded.warnings.iter().filter_map(|w| w.message.split(':').next()).collect();
-    assert_eq!(warnings, ["vantage-not-local", "load-balancer-zone", "weights-all-zero", "day-goes-back"]);
+    assert_eq!(warnings, ["day-goes-back", "vantage-not-local", "load-balancer-zone", "weights-all-zero"]);
 }
 
 #[test]
@@ -190,14 +190,15 @@ fn hostile_files_are_refused_at_once() {
     assert!(refusal(b"a: \0").contains("control character"));
     assert!(refusal(b"").contains("empty") || refusal(b"").contains("mapping"));
     assert!(refusal(b"# nothing\n").contains("plan"));
-    assert!(refusal("[".repeat(1 << 20).as_bytes()).contains("nested"));
-    assert!(refusal(format!("a: {}", "{a: ".repeat(100_000)).as_bytes()).contains("nested"));
-    assert!(refusal("- ".repeat(1 << 20).as_bytes()).contains("nested"));
+    for text in ["[".repeat(1 << 20), format!("a: {}", "{a: ".repeat(100_000)), "- ".repeat(1 << 20)] {
+        let refusal = refusal(text.as_bytes());
+        assert!(refusal.contains("nest"), "{refusal}");
+    }
     let mut deep = String::new();
     for i in 0..2_000 {
         let _ = writeln!(deep, "{}a:", " ".repeat(i));
     }
-    assert!(refusal(deep.as_bytes()).contains("nested"));
+    assert!(refusal(deep.as_bytes()).contains("nest"));
     assert!(refusal("- a\n".repeat(1 << 20).as_bytes()).contains("too large"));
     assert!(refusal("? ".repeat(1 << 20).as_bytes()).contains("plan.yaml"));
     assert!(refusal("a: &a\n".repeat(100_000).as_bytes()).contains("plan.yaml"));

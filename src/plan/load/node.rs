@@ -311,7 +311,7 @@ fn refusal(file: u32, text: &str, error: &Error) -> Refusal {
 fn variable_help(text: &str, at: At) -> Option<String> {
     let start = text.get(..at.start as usize)?.rfind('\n').map_or(0, |i| i + 1);
     let line = text.get(start..)?.lines().next()?;
-    let bare = line.contains("${") && line.contains(['{', '[']) && !line.contains("\"${");
+    let bare = line.contains(['{', '[']) && line.match_indices("${").any(|(i, _)| line[..i].matches('"').count() % 2 == 0);
     bare.then(|| "inside {…} and […] a variable must be in quotes: \"${name}\"".to_owned())
 }
 
