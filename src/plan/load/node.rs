@@ -302,6 +302,8 @@ fn refusal(file: u32, text: &str, error: &Error) -> Refusal {
             ("YAML tags have no meaning in a plan".to_owned(), Some("put text that begins with `!` in quotes".to_owned()))
         }
         Error::Eof { .. } => ("the file is empty".to_owned(), Some("copy `failover-drill.yaml` to begin with".to_owned())),
+        // The scanner has a limit of its own for flow collections, and words of its own for it.
+        _ if first_line(error).contains("recursion limit") => ("the file is too deeply nested for a plan".to_owned(), too_much),
         _ => (format!("this is not YAML: {}", first_line(error)), variable_help(text, at)),
     };
     Refusal { at, message, help }
