@@ -9,8 +9,8 @@ use serde_saphyr::{Error, Location, Options, Spanned};
 
 /// Deepest nesting; the grammar needs a dozen levels.
 const DEPTH_MAX: usize = 32;
-/// Most nodes in one file; 10,000 steps have about 400,000.
-const NODES_MAX: usize = 600_000;
+/// Most nodes in one file; 10,000 steps have about 350,000, and as many are refused within a second.
+const NODES_MAX: usize = 450_000;
 /// Most nodes that aliases may add to a file.
 const ALIAS_EVENTS_MAX: usize = 50_000;
 
