@@ -285,7 +285,7 @@ pub struct Phase {
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// Its key, unique in the plan.
+    /// Its key, unique in the plan; that of a rollback's step is `ROLLBACK/STEP`.
     pub id: String,
     /// Index of its phase.
     pub phase: usize,

@@ -7,7 +7,7 @@
 //! | Module | Reads |
 //! |---|---|
 //! | `header` | version, account, regions, objectives, traffic |
-//! | `vars` | variables and `${name}` |
+//! | `vars`, `names` | variables and `${name}`, references |
 //! | `monitors`, `conditions` | what is observed, and what must be true of it |
 //! | `steps`, `actions`, `records`, `order` | phases and steps, and their running order |
 //! | `rollbacks`, `drill`, `scenarios` | what their names say |
@@ -34,6 +34,7 @@ mod fields;
 mod files;
 mod header;
 mod monitors;
+mod names;
 mod node;
 mod order;
 mod problem;

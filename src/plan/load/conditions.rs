@@ -63,7 +63,7 @@ fn read(cx: &mut Context, node: &Node, purpose: Purpose) -> Read<Condition> {
             cx.error(at, "the condition cannot hold longer than the soak lasts");
             ms
         }
-        (Purpose::Soak(_), Some((_, own))) | (_, Some((_, own))) => own,
+        (_, Some((_, own))) => own,
         (Purpose::Soak(ms), None) => ms,
         (_, None) => 0,
     };

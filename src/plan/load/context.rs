@@ -1,5 +1,6 @@
 //! What all readers share: the sources, the problems found so far, and the names that may be referred to.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use super::node::{At, Data, Key, Node};
@@ -17,6 +18,9 @@ pub struct SourceFile {
     /// Its text, without a byte order mark.
     pub text: String,
 }
+
+/// Most names that are compared to find what was meant: a help for people, not worth more than a moment.
+const COMPARISONS_MAX: usize = 20_000;
 
 /// State of one load.
 #[derive(Default)]
@@ -43,6 +47,7 @@ pub struct Context {
     warnings: Vec<(At, Problem)>,
     reported: HashSet<(At, String)>,
     omitted: usize,
+    compared: Cell<usize>,
 }
 
 /// Reading a value fails with nothing: the problem is recorded already, and the plan is refused in the end.
@@ -121,14 +126,17 @@ impl Context {
     }
 
     /// `did you mean …`, or the list of what there is when it is short.
-    pub fn suggest<'a>(&self, text: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
-        if self.full() {
+    pub fn suggest<'a>(&self, text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        if self.full() || self.compared.get() >= COMPARISONS_MAX {
             return None;
         }
-        if let Some(near) = value::nearest(text, candidates.clone()) {
+        let mut all: Vec<&str> = candidates.into_iter().collect();
+        self.compared.set(self.compared.get() + all.len());
+        // Names come out of hash maps as well; the same mistake must always get the same answer.
+        all.sort_unstable();
+        if let Some(near) = value::nearest(text, all.iter().copied()) {
             return Some(format!("did you mean `{near}`?"));
         }
-        let all: Vec<&str> = candidates.into_iter().take(13).collect();
         if all.is_empty() || all.len() > 12 { None } else { Some(format!("there is {}", value::one_of(&all))) }
     }
 
@@ -324,49 +332,6 @@ impl Context {
     pub fn line_of(&self, at: At, spoken_of: At) -> String {
         let Problem { file, line, .. } = self.problem(at, String::new(), None);
         if at.file == spoken_of.file { format!("line {line}") } else { format!("{file}, line {line}") }
-    }
-
-    /// A region of the plan.
-    pub fn region(&mut self, node: &Node) -> Read<String> {
-        let text = self.text(node)?;
-        self.check_region(node.at, &text).then_some(text)
-    }
-
-    /// Whether a region is declared; an error if not.
-    pub fn check_region(&mut self, at: At, text: &str) -> bool {
-        let known = self.regions.iter().any(|r| r == text);
-        if !known {
-            let help = self.suggest(text, self.regions.iter().map(String::as_str));
-            self.error_help(at, format!("the region `{}` is not declared under `regions`", show(text)), help);
-        }
-        known
-    }
-
-    /// A monitor of the plan.
-    pub fn monitor(&mut self, node: &Node) -> Read<MonitorId> {
-        let text = self.scalar(node)?;
-        self.monitor_named(node.at, &text)
-    }
-
-    /// The monitor with this name; an error if there is none.
-    pub fn monitor_named(&mut self, at: At, name: &str) -> Read<MonitorId> {
-        let id = self.monitor_ids.get(name).copied();
-        if id.is_none() {
-            let help = self.suggest(name, self.monitor_ids.keys().map(String::as_str));
-            self.error_help(at, format!("there is no monitor `{}`", show(name)), help);
-        }
-        id
-    }
-
-    /// A step of the plan.
-    pub fn step(&mut self, node: &Node) -> Read<StepId> {
-        let text = self.scalar(node)?;
-        let id = self.step_ids.get(&text).copied();
-        if id.is_none() {
-            let help = self.suggest(&text, self.step_ids.keys().map(String::as_str));
-            self.error_help(node.at, format!("there is no step `{}`", show(&text)), help);
-        }
-        id
     }
 
     /// Numbers a condition.

@@ -7,6 +7,9 @@ use super::node::{At, Data, Key, Node};
 use super::problem::show;
 use super::value;
 
+/// Most keys that are compared with a missing one.
+const NEAR_MAX: usize = 50;
+
 /// The entries of a mapping on their way into a struct.
 pub struct Fields<'n> {
     at: At,
@@ -81,7 +84,7 @@ impl<'n> Fields<'n> {
     pub fn missing(&self, cx: &mut Context, key: &str) {
         // A key that is nearly the missing one is reported as unknown, with this one as what was meant: once is enough.
         let meant = |k: &&(Key, Node)| !self.asked.contains(&k.0.text.as_str()) && value::nearest(&k.0.text, [key]).is_some();
-        if self.entries.iter().find(meant).is_none() {
+        if !self.entries.iter().take(NEAR_MAX).any(|e| meant(&e)) {
             cx.error_help(self.at, format!("{} has no `{key}`", self.what), Some(format!("add the key `{key}:`")));
         }
     }
@@ -108,7 +111,7 @@ impl<'n> Fields<'n> {
             [] => {
                 let near = |(k, _): &&(Key, Node)| value::nearest(&k.text, keys.iter().copied()).is_some();
                 let unknown = |e: &&(Key, Node)| !self.asked.contains(&e.0.text.as_str()) && near(e);
-                if self.entries.iter().find(unknown).is_none() {
+                if !self.entries.iter().take(NEAR_MAX).any(|e| unknown(&e)) {
                     cx.error_help(
                         self.at,
                         format!("{} has no {of}", self.what),

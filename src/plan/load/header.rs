@@ -109,10 +109,10 @@ fn region(cx: &mut Context, node: &Node, name: &str) -> Read<Region> {
 pub fn objectives(cx: &mut Context, node: &Node) -> Read<Objectives> {
     let mut f = Fields::of(cx, node, "the objectives")?;
     let availability = f.need(cx, "availability", |cx, n| cx.quantity(n, Unit::Share));
-    let rto_ms = f.need(cx, "rto", |cx, n| cx.duration_ms(n));
-    let rpo_ms = f.need(cx, "rpo", |cx, n| cx.duration_ms(n));
+    let to_recover = f.need(cx, "rto", Context::duration_ms);
+    let of_loss = f.need(cx, "rpo", Context::duration_ms);
     f.finish(cx);
-    Some(Objectives { availability_ppm: availability?.micros, rto_ms: rto_ms?, rpo_ms: rpo_ms? })
+    Some(Objectives { availability_ppm: availability?.micros, rto_ms: to_recover?, rpo_ms: of_loss? })
 }
 
 /// Reads `traffic:`.

@@ -81,13 +81,8 @@ fn monitor(cx: &mut Context, node: &Node, name: &str) -> Read<Monitor> {
             (None, None, 0)
         }
     };
-    let limit = match &source {
-        Some(source) => f.maybe(cx, "limit", |cx, n| limit(cx, n, source)),
-        None => {
-            f.get(cx, "limit");
-            None
-        }
-    };
+    let limit_node = f.get(cx, "limit");
+    let limit = source.as_ref().zip(limit_node).and_then(|(source, n)| limit(cx, n, source));
     f.finish(cx);
     Some(Monitor { name: name.to_owned(), title, source: source?, region: region?, every_ms: every.unwrap_or(default_ms), limit })
 }

@@ -9,8 +9,8 @@ use serde_saphyr::{Error, Location, Options, Spanned};
 
 /// Deepest nesting; the grammar needs a dozen levels.
 const DEPTH_MAX: usize = 32;
-/// Most nodes in one file; 10,000 steps have about 400,000.
-const NODES_MAX: usize = 600_000;
+/// Most nodes in one file; 10,000 steps have about 350,000, and as many are refused within a second.
+const NODES_MAX: usize = 450_000;
 /// Most nodes that aliases may add to a file.
 const ALIAS_EVENTS_MAX: usize = 50_000;
 
@@ -193,9 +193,28 @@ impl<'de> Visitor<'de> for RawVisitor {
 /// what has to be mended.
 fn place(file: u32, text: &str, location: Location) -> At {
     let span = location.span();
-    let start = span.byte_offset().map_or(0, |b| usize::try_from(b).unwrap_or(usize::MAX)).min(text.len());
+    // Errors of the scanner have a line and a column (in characters) only.
+    let start = match span.byte_offset() {
+        Some(byte) => usize::try_from(byte).unwrap_or(usize::MAX).min(text.len()),
+        None => offset_of(text, location),
+    };
     let len = span.byte_len().map_or(0, |b| usize::try_from(b).unwrap_or(usize::MAX)).min(text.len() - start);
     At { file, start: u32::try_from(start).unwrap_or(u32::MAX), len: u32::try_from(len).unwrap_or(u32::MAX) }
+}
+
+/// The byte at a line and a column.
+fn offset_of(text: &str, location: Location) -> usize {
+    let lines = usize::try_from(location.line()).unwrap_or(usize::MAX).saturating_sub(1);
+    let columns = usize::try_from(location.column()).unwrap_or(usize::MAX).saturating_sub(1);
+    let mut line_start = 0;
+    for _ in 0..lines {
+        match text[line_start..].find('\n') {
+            Some(end) => line_start += end + 1,
+            None => break,
+        }
+    }
+    let line = text[line_start..].split('\n').next().unwrap_or_default();
+    line_start + line.char_indices().nth(columns).map_or(line.len(), |(i, _)| i)
 }
 
 /// What is written at a place.
@@ -283,6 +302,8 @@ fn refusal(file: u32, text: &str, error: &Error) -> Refusal {
             ("YAML tags have no meaning in a plan".to_owned(), Some("put text that begins with `!` in quotes".to_owned()))
         }
         Error::Eof { .. } => ("the file is empty".to_owned(), Some("copy `failover-drill.yaml` to begin with".to_owned())),
+        // The scanner has a limit of its own for flow collections, and words of its own for it.
+        _ if first_line(error).contains("recursion limit") => ("the file is too deeply nested for a plan".to_owned(), too_much),
         _ => (format!("this is not YAML: {}", first_line(error)), variable_help(text, at)),
     };
     Refusal { at, message, help }
@@ -292,7 +313,7 @@ fn refusal(file: u32, text: &str, error: &Error) -> Refusal {
 fn variable_help(text: &str, at: At) -> Option<String> {
     let start = text.get(..at.start as usize)?.rfind('\n').map_or(0, |i| i + 1);
     let line = text.get(start..)?.lines().next()?;
-    let bare = line.contains("${") && line.contains(['{', '[']) && !line.contains("\"${");
+    let bare = line.contains(['{', '[']) && line.match_indices("${").any(|(i, _)| line[..i].matches('"').count() % 2 == 0);
     bare.then(|| "inside {…} and […] a variable must be in quotes: \"${name}\"".to_owned())
 }
 
@@ -301,7 +322,7 @@ fn first_line(error: &Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     let line = line.split(" at line ").next().unwrap_or(line);
-    super::problem::show(line)
+    line.chars().filter(|c| !c.is_control()).take(160).collect()
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ impl Problem {
         });
         Self {
             file: file.to_owned(),
-            line: text[..line_start].matches('\n').count() + 1,
+            line: text[..line_start].lines().count() + 1,
             column: text[line_start..start].chars().count() + 1,
             message,
             help,

@@ -117,7 +117,7 @@ fn lag(cx: &mut Context, node: &Node, world: &DrillWorld) -> Read<FaultKind> {
         }
         Some(id)
     });
-    let to = f.need(cx, "to", |cx, n| cx.duration_us(n));
+    let to = f.need(cx, "to", Context::duration_us);
     f.finish(cx);
     Some(FaultKind::Lag(monitor?, to?))
 }

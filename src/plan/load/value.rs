@@ -89,11 +89,12 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     if text.is_empty() || text.len() > 64 {
         return None;
     }
+    let lower = text.to_lowercase();
     let limit = (text.chars().count() / 3).max(1);
     candidates
         .into_iter()
         .filter(|c| c.len().abs_diff(text.len()) <= limit + 2)
-        .map(|c| (strsim::damerau_levenshtein(&text.to_lowercase(), &c.to_lowercase()), c))
+        .map(|c| (strsim::damerau_levenshtein(&lower, &c.to_lowercase()), c))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, c)| c)

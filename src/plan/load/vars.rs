@@ -155,6 +155,8 @@ impl Context {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
     use crate::plan::load::context::SourceFile;
     use crate::plan::load::node::parse;
@@ -191,7 +193,7 @@ mod tests {
         assert!(vars("b: \"${x\"").1[0].contains("is missing"));
         let mut bomb = format!("v0: {}\n", "x".repeat(100));
         for i in 1..30 {
-            bomb += &format!("v{i}: ${{v{0}}}${{v{0}}}\n", i - 1);
+            let _ = writeln!(bomb, "v{i}: ${{v{0}}}${{v{0}}}", i - 1);
         }
         assert!(vars(&bomb).1[0].contains("too long"));
     }
@@ -200,7 +202,7 @@ mod tests {
     fn long_chains_are_no_danger() {
         let mut chain = String::new();
         for i in 0..5_000 {
-            chain += &format!("v{i}: ${{v{}}}\n", i + 1);
+            let _ = writeln!(chain, "v{i}: ${{v{}}}", i + 1);
         }
         chain += "v5000: end\n";
         let (cx, problems) = vars(&chain);
