@@ -4,5 +4,7 @@
 //! effects come out, entries become durable before effects are performed, and a screen shows snapshots.
 
 pub mod cloud;
+pub mod link;
 pub mod plan;
 pub mod run;
+pub mod ui;

@@ -1,0 +1,472 @@
+//! The state of the screen: focus, scroll, selection, open dialog, notice. Pure: a key goes in, actions come
+//! out; time is a parameter; nothing is read and nothing is sent here.
+
+use ratatui::layout::Rect;
+
+use super::Options;
+use super::dialog::{Dialog, Rollback, Turn};
+use super::keymap::{self, Key, Meaning};
+use super::layout;
+use super::panel::{self, Panel};
+use super::theme::Theme;
+use crate::run::command::{Command, DrillCommand, Reply, Verb};
+use crate::run::snapshot::{Level, Snapshot, Status, StepState, WorkView};
+
+/// Keys typed ahead into a dialog that asks for a confirmation are ignored for this long.
+pub const DEAD_TIME_MS: u64 = 300;
+/// A notice goes with the next key, or with the first snapshot after this long.
+const NOTICE_MS: u64 = 8_000;
+/// The fastest drill: an hour a second.
+const SPEED_MAX: u32 = 3_600;
+/// Lines that page up and page down move.
+const PAGE: usize = 10;
+
+/// What the loop has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send a command to the engine.
+    Send(Command),
+    /// Put a text on the clipboard.
+    Copy(String),
+    /// Ring the bell.
+    Bell,
+    /// Paint everything again.
+    Redraw,
+    /// Hand the terminal back to the shell until it comes to the foreground again.
+    Suspend,
+    /// Leave.
+    Quit,
+}
+
+/// A line for the person, shown in place of the prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The text.
+    pub text: String,
+    /// How grave it is.
+    pub level: Level,
+    since_ms: u64,
+}
+
+/// Whether a verb is possible now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allowed {
+    /// It is.
+    Yes,
+    /// It makes sense but cannot be done, and why.
+    Blocked(String),
+    /// It makes no sense now.
+    No,
+}
+
+/// Whether a verb is possible now, as the engine says.
+#[must_use]
+pub fn allowed(snapshot: &Snapshot, verb: Verb) -> Allowed {
+    match snapshot.verbs.iter().find(|(other, _)| *other == verb) {
+        Some((_, None)) => Allowed::Yes,
+        Some((_, Some(reason))) => Allowed::Blocked(reason.clone()),
+        None => Allowed::No,
+    }
+}
+
+/// The state of the screen.
+#[derive(Debug)]
+pub struct App {
+    theme: Theme,
+    focus: Panel,
+    zoom: bool,
+    /// First line of each panel; `None` follows the run.
+    scroll: [Option<usize>; Panel::ALL.len()],
+    /// Selected item of a checklist; `None`: the first that is not ticked.
+    item: Option<usize>,
+    work: String,
+    dialog: Option<Dialog>,
+    dialog_scroll: usize,
+    opened_ms: u64,
+    notice: Option<Notice>,
+    result_seen: bool,
+    result_open: bool,
+    rung: Option<i64>,
+    area: Rect,
+}
+
+impl App {
+    /// The screen at its start: the current step has the focus.
+    #[must_use]
+    pub fn new(options: &Options) -> Self {
+        App {
+            theme: Theme::new(options),
+            focus: Panel::Now,
+            zoom: false,
+            scroll: [None; Panel::ALL.len()],
+            item: None,
+            work: String::new(),
+            dialog: None,
+            dialog_scroll: 0,
+            opened_ms: 0,
+            notice: None,
+            result_seen: false,
+            result_open: false,
+            rung: None,
+            area: Rect::new(0, 0, 80, 24),
+        }
+    }
+
+    /// Colours and glyphs.
+    #[must_use]
+    pub fn theme(&self) -> &Theme {
+        &self.theme
+    }
+
+    /// The panel that has the focus.
+    #[must_use]
+    pub fn focus(&self) -> Panel {
+        self.focus
+    }
+
+    /// Whether the focused panel fills the screen.
+    #[must_use]
+    pub fn zoomed(&self) -> bool {
+        self.zoom
+    }
+
+    /// The first line of a panel, if somebody has scrolled it.
+    #[must_use]
+    pub fn scrolled(&self, panel: Panel) -> Option<usize> {
+        self.scroll[panel.index()]
+    }
+
+    /// The dialog that is open.
+    #[must_use]
+    pub fn dialog(&self) -> Option<&Dialog> {
+        self.dialog.as_ref()
+    }
+
+    /// The first line of the dialog.
+    #[must_use]
+    pub fn dialog_scroll(&self) -> usize {
+        self.dialog_scroll
+    }
+
+    /// The line for the person.
+    #[must_use]
+    pub fn notice(&self) -> Option<&Notice> {
+        self.notice.as_ref()
+    }
+
+    /// Whether the result card is shown.
+    #[must_use]
+    pub fn result_open(&self) -> bool {
+        self.result_open
+    }
+
+    /// The item of the checklist that `i` ticks.
+    #[must_use]
+    pub fn selected_item(&self, work: &WorkView) -> Option<usize> {
+        let last = work.items.len().checked_sub(1)?;
+        let open = || work.items.iter().position(|(_, done)| !done);
+        Some(self.item.or_else(open).unwrap_or(0).min(last))
+    }
+
+    /// Whether a change set is shown and waits to be executed.
+    #[must_use]
+    pub fn change_set_waits(snapshot: &Snapshot) -> bool {
+        snapshot.work.as_ref().is_some_and(|work| !work.change_set.is_empty() && work.state == StepState::Running)
+    }
+
+    /// Says something to the person.
+    pub fn say(&mut self, text: impl Into<String>, level: Level, now_ms: u64) {
+        self.notice = Some(Notice { text: text.into(), level, since_ms: now_ms });
+    }
+
+    /// The screen has another size.
+    pub fn resize(&mut self, area: Rect) {
+        self.area = area;
+    }
+
+    /// A new snapshot: closes what it has overtaken, opens the result card, rings for a new alert.
+    pub fn observe(&mut self, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
+        if self.notice.as_ref().is_some_and(|notice| now_ms.saturating_sub(notice.since_ms) > NOTICE_MS) {
+            self.notice = None;
+        }
+        let work = snapshot.work.as_ref().map_or("", |work| work.id.as_str());
+        if self.work != work {
+            work.clone_into(&mut self.work);
+            self.item = None;
+        }
+        if snapshot.result.is_some() && !self.result_seen {
+            self.result_seen = true;
+            self.result_open = true;
+        }
+        if let Some(dialog) = &mut self.dialog {
+            if dialog.overtaken(snapshot) {
+                self.dialog = None;
+                self.say("closed: what it asked for has changed meanwhile", Level::Ok, now_ms);
+            } else if dialog.refreshed(snapshot) {
+                // What is confirmed is what was seen: the dead time starts again with new content.
+                self.opened_ms = now_ms;
+            }
+        }
+        let grave = snapshot.alerts.iter().filter(|alert| alert.level >= Level::Caution && !alert.acknowledged);
+        let newest = grave.map(|alert| alert.since).max();
+        let ring = newest > self.rung;
+        self.rung = newest.max(self.rung);
+        if ring { vec![Action::Bell] } else { Vec::new() }
+    }
+
+    /// The engine's answer to a command.
+    pub fn replied(&mut self, command: &Command, reply: Reply, now_ms: u64) {
+        let refused = matches!(reply, Reply::Refused(_));
+        let (Reply::Ok(text) | Reply::Refused(text)) = reply;
+        if let (true, Some(Dialog::Rollback(dialog))) = (refused, &mut self.dialog)
+            && dialog.refused(command, &text)
+        {
+            self.dialog = None;
+        }
+        if refused {
+            self.say(format!("refused: {text}"), Level::Caution, now_ms);
+        } else if !text.is_empty() {
+            self.say(text, Level::Ok, now_ms);
+        }
+    }
+
+    /// A key. The actions are to be done in their order.
+    pub fn handle(&mut self, key: Key, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
+        self.notice = None;
+        match key {
+            Key::Ctrl('l') => return vec![Action::Redraw],
+            Key::Ctrl('z') => return vec![Action::Suspend],
+            _ => {}
+        }
+        if let Some(dialog) = self.dialog.take() {
+            return self.in_dialog(dialog, key, snapshot, now_ms);
+        }
+        match keymap::find(key) {
+            Some(binding) => self.perform(binding.meaning, snapshot, now_ms),
+            None => Vec::new(),
+        }
+    }
+
+    fn in_dialog(&mut self, mut dialog: Dialog, key: Key, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
+        // Stopping and going back are never in the way of a dialog, unless a text is being typed.
+        if !dialog.takes_text() {
+            match key {
+                Key::Char(' ') if dialog.is_rollback() => {
+                    self.dialog = Some(dialog);
+                    return Self::hold();
+                }
+                Key::Char(' ') => return Self::hold(),
+                Key::Char('R') if !dialog.is_rollback() => return self.perform(Meaning::Rollback, snapshot, now_ms),
+                _ => {}
+            }
+        }
+        let young = now_ms.saturating_sub(self.opened_ms) < DEAD_TIME_MS;
+        if young && dialog.asks() && !matches!(key, Key::Esc | Key::Ctrl(_)) {
+            self.dialog = Some(dialog);
+            return Vec::new();
+        }
+        match dialog.handle(key, snapshot) {
+            Turn::Stay => self.dialog = Some(dialog),
+            Turn::Scroll(lines) => {
+                self.dialog = Some(dialog);
+                self.scroll_dialog(lines, snapshot);
+            }
+            Turn::Send(command) => {
+                self.dialog = Some(dialog);
+                return vec![Action::Send(command)];
+            }
+            Turn::Close => {}
+            Turn::Finish(action) => return vec![action],
+        }
+        Vec::new()
+    }
+
+    fn scroll_dialog(&mut self, lines: isize, snapshot: &Snapshot) {
+        let Some(dialog) = &self.dialog else { return };
+        let last = super::dialog::overflow(dialog, snapshot, &self.theme, self.area);
+        self.dialog_scroll = self.dialog_scroll.min(last).saturating_add_signed(lines).min(last);
+    }
+
+    fn hold() -> Vec<Action> {
+        vec![Action::Send(Command::Hold { reason: "by hand".to_owned() })]
+    }
+
+    fn open(&mut self, dialog: Dialog, now_ms: u64) {
+        self.dialog = Some(dialog);
+        self.dialog_scroll = 0;
+        self.opened_ms = now_ms;
+    }
+
+    /// Opens a dialog if the verb is possible, or says why it is not.
+    fn ask(&mut self, verb: Verb, dialog: Option<Dialog>, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
+        match (allowed(snapshot, verb), dialog) {
+            (Allowed::Yes, Some(dialog)) => self.open(dialog, now_ms),
+            (Allowed::Blocked(reason), _) => self.say(format!("blocked: {reason}"), Level::Caution, now_ms),
+            (Allowed::Yes, None) | (Allowed::No, _) => self.say("not possible now", Level::Ok, now_ms),
+        }
+        Vec::new()
+    }
+
+    fn perform(&mut self, meaning: Meaning, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
+        let current = snapshot.current.and_then(|index| snapshot.steps.get(index)).map(|step| step.id.clone());
+        match meaning {
+            Meaning::Hold => return Self::hold(),
+            Meaning::Rollback => {
+                // Always sent, whatever this screen believes: whether it is possible is the engine's to say.
+                self.open(Dialog::Rollback(Rollback::default()), now_ms);
+                return vec![Action::Send(Command::PrepareRollback { name: None })];
+            }
+            Meaning::Next => {
+                let dialog = if Self::change_set_waits(snapshot) {
+                    snapshot.work.as_ref().map(|work| Dialog::Execute { step: work.id.clone(), word: String::new() })
+                } else {
+                    current.map(|step| Dialog::Start { step })
+                };
+                return self.ask(Verb::Next, dialog, snapshot, now_ms);
+            }
+            Meaning::Continue => return self.ask(Verb::Continue, Some(Dialog::Continue), snapshot, now_ms),
+            Meaning::GoOn => return self.ask(Verb::GoOn, Some(Dialog::GoOn), snapshot, now_ms),
+            Meaning::Approve => {
+                let dialog = current.map(|step| Dialog::Approve { step });
+                return self.ask(Verb::Approve, dialog, snapshot, now_ms);
+            }
+            Meaning::Undo => return self.undo(snapshot, now_ms),
+            Meaning::Tick => return self.tick(snapshot, now_ms),
+            Meaning::Acknowledge => {
+                if snapshot.alerts.iter().any(|alert| !alert.acknowledged) {
+                    return vec![Action::Send(Command::Acknowledge)];
+                }
+                self.say("nothing to acknowledge", Level::Ok, now_ms);
+            }
+            Meaning::Note => self.open(Dialog::Note { text: String::new() }, now_ms),
+            Meaning::Faster | Meaning::Slower | Meaning::Skip | Meaning::Inject => {
+                return self.drill(meaning, snapshot, now_ms);
+            }
+            Meaning::Help => self.open(Dialog::Help, now_ms),
+            Meaning::Quit if snapshot.result.is_some() => return vec![Action::Quit],
+            Meaning::Quit => self.open(Dialog::Quit, now_ms),
+            Meaning::Suspend => return vec![Action::Suspend],
+            Meaning::Redraw => return vec![Action::Redraw],
+            Meaning::Details if self.ticks_here(snapshot) => return self.tick(snapshot, now_ms),
+            Meaning::Copy => {
+                let lines = panel::content(self.focus, self, snapshot, 120).lines;
+                let text: Vec<String> = lines.iter().map(|line| line.to_string().trim_end().to_owned()).collect();
+                return vec![Action::Copy(text.join("\n"))];
+            }
+            _ => self.look(meaning, snapshot),
+        }
+        Vec::new()
+    }
+
+    fn undo(&mut self, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
+        match allowed(snapshot, Verb::Undo) {
+            Allowed::Yes => {}
+            Allowed::Blocked(reason) => {
+                self.say(format!("blocked: {reason}"), Level::Caution, now_ms);
+                return Vec::new();
+            }
+            Allowed::No => {
+                self.say("nothing to undo", Level::Ok, now_ms);
+                return Vec::new();
+            }
+        }
+        // "This step" is the one that has been started last: a step that is only next has nothing to undo.
+        let upto = snapshot.current.map_or(snapshot.steps.len(), |current| current + 1).min(snapshot.steps.len());
+        let started = |state: StepState| !matches!(state, StepState::Pending | StepState::Undone);
+        let Some(step) = snapshot.steps[..upto].iter().rev().find(|step| started(step.state)) else {
+            self.say("nothing to undo", Level::Ok, now_ms);
+            return Vec::new();
+        };
+        let step = step.id.clone();
+        self.open(Dialog::Rollback(Rollback::of_step(step.clone())), now_ms);
+        vec![Action::Send(Command::PrepareUndo { step })]
+    }
+
+    fn ticks_here(&self, snapshot: &Snapshot) -> bool {
+        self.focus == Panel::Now && snapshot.work.as_ref().is_some_and(|work| !work.items.is_empty())
+    }
+
+    fn tick(&mut self, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
+        let item = snapshot.work.as_ref().and_then(|work| {
+            let item = self.selected_item(work)?;
+            Some((work.id.clone(), item, work.items.get(item)?.1))
+        });
+        match (allowed(snapshot, Verb::Tick), item) {
+            (Allowed::Yes, Some((step, item, done))) => {
+                return vec![Action::Send(Command::Tick { step, item, done: !done })];
+            }
+            (Allowed::Blocked(reason), _) => self.say(format!("blocked: {reason}"), Level::Caution, now_ms),
+            (Allowed::Yes | Allowed::No, _) => self.say("no checklist is open", Level::Ok, now_ms),
+        }
+        Vec::new()
+    }
+
+    fn drill(&mut self, meaning: Meaning, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
+        let Some(view) = &snapshot.drill else {
+            self.say("only in a drill", Level::Ok, now_ms);
+            return Vec::new();
+        };
+        let what = match meaning {
+            Meaning::Faster => DrillCommand::Speed(view.speed.saturating_mul(2).clamp(1, SPEED_MAX)),
+            Meaning::Slower => DrillCommand::Speed((view.speed / 2).clamp(1, SPEED_MAX)),
+            Meaning::Skip => DrillCommand::SkipAhead,
+            _ => {
+                self.open(Dialog::Inject { chosen: None }, now_ms);
+                return Vec::new();
+            }
+        };
+        vec![Action::Send(Command::Drill { what })]
+    }
+
+    fn look(&mut self, meaning: Meaning, snapshot: &Snapshot) {
+        let count = Panel::ALL.len();
+        let turn = |by: usize| Panel::ALL[(self.focus.index() + by) % count];
+        match meaning {
+            Meaning::NextPanel => self.focus = turn(1),
+            Meaning::PreviousPanel => self.focus = turn(count - 1),
+            Meaning::Panel(number) => self.focus = Panel::ALL.get(number).copied().unwrap_or(self.focus),
+            Meaning::Zoom | Meaning::Details => self.zoom = !self.zoom,
+            Meaning::Back if self.result_open => self.result_open = false,
+            Meaning::Back => {
+                self.zoom = false;
+                self.scroll[self.focus.index()] = None;
+                self.item = None;
+            }
+            Meaning::Down => self.shift(1, snapshot),
+            Meaning::Up => self.shift(-1, snapshot),
+            Meaning::PageDown => self.shift(PAGE.cast_signed(), snapshot),
+            Meaning::PageUp => self.shift(-PAGE.cast_signed(), snapshot),
+            Meaning::Top => self.shift(isize::MIN, snapshot),
+            Meaning::Bottom => self.shift(isize::MAX, snapshot),
+            _ => {}
+        }
+    }
+
+    /// Moves the selection of a checklist, or scrolls the focused panel.
+    fn shift(&mut self, by: isize, snapshot: &Snapshot) {
+        if self.ticks_here(snapshot)
+            && let Some(work) = &snapshot.work
+            && let Some(item) = self.selected_item(work)
+        {
+            self.item = Some(item.saturating_add_signed(by).min(work.items.len() - 1));
+            return;
+        }
+        let areas = layout::areas(self.area, self.focus, self.zoom);
+        let Some((_, rect)) = areas.panels.iter().find(|(panel, _)| *panel == self.focus) else { return };
+        let inner = layout::inner(*rect);
+        let rows = usize::from(inner.height);
+        let content = panel::content(self.focus, self, snapshot, usize::from(inner.width));
+        let last = content.lines.len().saturating_sub(rows);
+        let at = content.offset(self.scrolled(self.focus), rows);
+        let to = at.saturating_add_signed(by).min(last);
+        // At the end of the journal the screen follows it again.
+        let follow = self.focus == Panel::Journal && to == last;
+        self.scroll[self.focus.index()] = (!follow).then_some(to);
+    }
+
+    /// Whether the run is held; a screen says so in more than one place.
+    #[must_use]
+    pub fn held(snapshot: &Snapshot) -> bool {
+        matches!(snapshot.status, Status::Held { .. })
+    }
+}

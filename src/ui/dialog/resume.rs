@@ -1,0 +1,19 @@
+//! End a hold?
+
+use super::{Popup, confirm_keys, labelled, paragraph};
+use crate::run::snapshot::{Snapshot, Status};
+use crate::ui::text;
+use crate::ui::theme::Theme;
+
+/// Who held it, why and since when.
+#[must_use]
+pub fn popup(snapshot: &Snapshot, theme: &Theme, width: usize) -> Popup {
+    let mut lines = Vec::new();
+    if let Status::Held { reason, by, since } = &snapshot.status {
+        labelled(&mut lines, "held by", by, theme.plain(), theme, width);
+        labelled(&mut lines, "because", reason, theme.caution(), theme, width);
+        labelled(&mut lines, "for", &text::span((snapshot.now - since) / 1000 * 1000), theme.plain(), theme, width);
+    }
+    paragraph(&mut lines, "Steps can be started again; what was in flight goes on.", theme.dim(), width);
+    Popup { title: "End the hold?".to_owned(), style: theme.frame(true), lines, keys: confirm_keys("continue", theme) }
+}

@@ -1,0 +1,124 @@
+//! The last two lines: what to do next, and the keys that work now.
+
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::signals::outage_running;
+use crate::run::command::Verb;
+use crate::run::snapshot::{Armed, Level, Snapshot, Status};
+use crate::ui::app::{Allowed, App, allowed};
+use crate::ui::keymap::{self, Meaning};
+use crate::ui::text;
+use crate::ui::theme::Theme;
+use crate::ui::widget::strip::{self, Field};
+
+/// One sentence: the key that matters most now and what it would do, or why it is blocked.
+#[must_use]
+pub fn prompt(snapshot: &Snapshot, app: &App, width: usize) -> Line<'static> {
+    let theme = app.theme();
+    let mark = theme.glyphs.ellipsis;
+    if let Some(notice) = app.notice() {
+        return strip::cut_line(Line::styled(notice.text.clone(), theme.level(notice.level)), width, mark);
+    }
+    let (key, sentence, style) = advice(snapshot, app, theme);
+    let mut spans = Vec::new();
+    if let Some(key) = key {
+        spans.push(Span::styled(key, theme.key()));
+        spans.push(Span::raw("  "));
+    }
+    spans.push(Span::styled(sentence, style));
+    strip::cut_line(Line::from(spans), width, mark)
+}
+
+type Advice = (Option<&'static str>, String, Style);
+
+fn advice(snapshot: &Snapshot, app: &App, theme: &Theme) -> Advice {
+    let undo = &snapshot.undo;
+    if snapshot.result.is_some() {
+        return (Some("q"), "leave: the run has ended and its journal is closed".to_owned(), theme.strong());
+    }
+    if let Status::RollingBack { name } = &snapshot.status {
+        let doing = snapshot.work.as_ref().map_or("", |work| work.doing.as_str());
+        return (None, format!("rolling back '{name}': {doing}"), theme.strong());
+    }
+    if let Some(offer) = &snapshot.offer {
+        return (Some("R"), format!("the rollback '{}' is frozen and ready to be looked at", offer.name), theme.caution());
+    }
+    if outage_running(snapshot).is_some() {
+        return match &undo.armed {
+            Armed::Armed => {
+                let calls = text::count(undo.calls, "call", "calls");
+                let about = text::span(undo.expected_ms);
+                (
+                    Some("R"),
+                    format!("roll back to {}: {calls}, about {about}, at risk: {}", undo.to, undo.at_risk),
+                    theme.warning(),
+                )
+            }
+            Armed::NotArmed(reason) => (Some("R"), format!("rollback NOT ARMED: {reason}"), theme.warning()),
+            Armed::Nothing => (Some("space"), "hold: no rollback applies yet".to_owned(), theme.warning()),
+        };
+    }
+    if let Status::Held { reason, by, .. } = &snapshot.status {
+        return (Some("c"), format!("continue (held by {by}: {reason})"), theme.caution());
+    }
+    step_advice(snapshot, app, theme)
+}
+
+fn step_advice(snapshot: &Snapshot, app: &App, theme: &Theme) -> Advice {
+    let Some(work) = &snapshot.work else {
+        return (None, String::new(), theme.dim());
+    };
+    if allowed(snapshot, Verb::Tick) == Allowed::Yes
+        && let Some((item, done)) = app.selected_item(work).and_then(|index| work.items.get(index))
+    {
+        let left = work.items.iter().filter(|(_, done)| !done).count();
+        let verb = if *done { "untick" } else { "tick" };
+        return (Some("i"), format!("{verb} '{item}' ({left} of {} left)", work.items.len()), theme.strong());
+    }
+    if allowed(snapshot, Verb::Approve) == Allowed::Yes {
+        return (Some("A"), format!("approve: {}", work.title), theme.strong());
+    }
+    match allowed(snapshot, Verb::Next) {
+        Allowed::Yes if App::change_set_waits(snapshot) => {
+            let count = text::count(work.change_set.len(), "change", "changes");
+            (Some("n"), format!("execute the change set: {count}"), theme.strong())
+        }
+        Allowed::Yes => (Some("n"), work.title.clone(), theme.strong()),
+        Allowed::Blocked(reason) => (Some("n"), format!("next: blocked: {reason}"), theme.caution()),
+        Allowed::No if !work.doing.is_empty() => (None, work.doing.clone(), theme.plain()),
+        Allowed::No => (None, format!("{} is going on", work.title), theme.plain()),
+    }
+}
+
+/// The keys that work now, and in grey the ones that are blocked.
+#[must_use]
+pub fn keys(snapshot: &Snapshot, app: &App, width: usize) -> Line<'static> {
+    let theme = app.theme();
+    let mut fields = Vec::new();
+    for (order, binding) in keymap::TABLE.iter().enumerate().filter(|(_, binding)| !binding.short.is_empty()) {
+        let always = matches!(binding.meaning, Meaning::Hold | Meaning::Rollback | Meaning::Help);
+        let state = binding.verb.map_or(Allowed::Yes, |verb| allowed(snapshot, verb));
+        let style = match state {
+            Allowed::Yes => theme.plain(),
+            Allowed::Blocked(_) => theme.dim(),
+            Allowed::No if always => theme.dim(),
+            Allowed::No => continue,
+        };
+        let key = if state == Allowed::Yes || always { theme.key() } else { theme.dim() };
+        let rank = if always { 0 } else { u8::try_from(order).unwrap_or(u8::MAX) };
+        fields
+            .push(Field::spans(rank, vec![Span::styled(binding.label, key), Span::styled(format!(" {}", binding.short), style)]));
+    }
+    // The narrowest screens keep hold and rollback even where the help has no room.
+    if width < 28 {
+        fields.truncate(2);
+    }
+    strip::line(fields, width)
+}
+
+/// The style of a notice.
+#[must_use]
+pub fn notice_level(refused: bool) -> Level {
+    if refused { Level::Caution } else { Level::Ok }
+}

@@ -1,0 +1,139 @@
+//! The current step: what it will do or is doing, what it waits for, what would be sent next.
+
+use ratatui::text::{Line, Span};
+
+use super::Content;
+use crate::run::snapshot::{Snapshot, Status, StepState, WorkView};
+use crate::ui::app::App;
+use crate::ui::dialog::result;
+use crate::ui::text;
+use crate::ui::theme::{self, Theme};
+use crate::ui::widget::{conditions, diff, strip};
+
+/// The panel, most important first: title, state, why it waits, then the details.
+#[must_use]
+pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
+    let theme = app.theme();
+    let mut out = Content::default();
+    if let Some(view) = &snapshot.result {
+        out.lines = result::lines(view, &snapshot.identity, theme, width);
+    }
+    let Some(work) = &snapshot.work else {
+        if out.lines.is_empty() {
+            out.lines.push(Line::styled("nothing is going on", theme.dim()));
+        }
+        return out;
+    };
+    let lines = &mut out.lines;
+    if !lines.is_empty() {
+        lines.push(Line::default());
+    }
+    head(lines, snapshot, work, theme, width);
+    let sections = [
+        approvals(work, theme),
+        conditions::lines("gate: before it starts", &work.gate, theme, width),
+        conditions::lines("verify: before it counts as done", &work.verify, theme, width),
+    ];
+    for section in sections {
+        push_section(lines, section);
+    }
+    if !work.items.is_empty() {
+        lines.push(Line::default());
+        let selected = app.selected_item(work);
+        for (index, (item, done)) in work.items.iter().enumerate() {
+            if Some(index) == selected {
+                out.home = lines.len();
+            }
+            lines.push(item_line(item, *done, Some(index) == selected, theme, width));
+        }
+    }
+    push_section(lines, changes(work, theme, width));
+    if let Some(call) = &work.call {
+        let title = if call.sent { "last call" } else { "next call (not sent)" };
+        let mut section = vec![Line::styled(title, theme.dim())];
+        section.extend(diff::lines(call, theme, width));
+        push_section(lines, section);
+    }
+    if !work.output.is_empty() {
+        let mut section = vec![Line::styled("lately", theme.dim())];
+        section.extend(work.output.iter().map(|line| Line::raw(text::cut(line, width, theme.glyphs.ellipsis))));
+        push_section(lines, section);
+    }
+    out
+}
+
+fn push_section(lines: &mut Vec<Line<'static>>, section: Vec<Line<'static>>) {
+    if !section.is_empty() {
+        lines.push(Line::default());
+        lines.extend(section);
+    }
+}
+
+fn head(lines: &mut Vec<Line<'static>>, snapshot: &Snapshot, work: &WorkView, theme: &Theme, width: usize) {
+    let (glyph, style) = theme.step(work.state);
+    let mut state = theme::state_word(work.state).to_owned();
+    if let (Some(since), false) = (work.since, work.state == StepState::Pending) {
+        state.push_str(&format!(" {}", text::stopwatch(snapshot.now - since)));
+    }
+    for (row, part) in text::wrap(&work.title, width.saturating_sub(state.len() + 4)).into_iter().enumerate() {
+        let left = Line::styled(part, theme.strong());
+        let right = if row == 0 { Line::styled(format!("{glyph} {state}"), style) } else { Line::default() };
+        lines.push(strip::sides(left, right, width, theme.glyphs.ellipsis));
+    }
+    let expected = if work.expected_ms > 0 { format!(", takes about {}", text::span(work.expected_ms)) } else { String::new() };
+    lines.push(Line::styled(text::cut(&format!("{}{expected}", work.id), width, theme.glyphs.ellipsis), theme.dim()));
+    let mut paragraph = |content: &str, style| {
+        lines.extend(text::wrap(content, width).into_iter().map(|part| Line::styled(part, style)));
+    };
+    if let Status::Held { reason, by, .. } = &snapshot.status {
+        paragraph(&format!("held by {by}: {reason}"), theme.caution());
+    }
+    if let Some(blocked) = &work.blocked {
+        paragraph(&format!("blocked: {blocked}"), theme.caution());
+    }
+    if !work.doing.is_empty() {
+        paragraph(&work.doing, theme.plain());
+    }
+    if !work.note.is_empty() {
+        paragraph(&work.note, theme.dim());
+    }
+}
+
+fn approvals(work: &WorkView, theme: &Theme) -> Vec<Line<'static>> {
+    let Some((people, needed)) = &work.approvals else { return Vec::new() };
+    let names = if people.is_empty() { "nobody yet".to_owned() } else { people.join(", ") };
+    vec![Line::from(vec![Span::styled(format!("approved by {} of {needed}: ", people.len()), theme.dim()), Span::raw(names)])]
+}
+
+fn item_line(item: &str, done: bool, selected: bool, theme: &Theme, width: usize) -> Line<'static> {
+    let (pointer, style) = if selected { (theme.glyphs.pointer, theme.strong()) } else { (" ", theme.plain()) };
+    let tick = if done { theme.glyphs.done } else { " " };
+    let item = text::cut(item, width.saturating_sub(6), theme.glyphs.ellipsis);
+    Line::from(vec![
+        Span::styled(format!("{pointer} "), theme.key()),
+        Span::styled(format!("[{tick}] "), if done { theme.good() } else { theme.plain() }),
+        Span::styled(item, if done && !selected { theme.dim() } else { style }),
+    ])
+}
+
+/// The change set, with what replaces or removes something standing out.
+#[must_use]
+pub fn changes(work: &WorkView, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+    let mut out = Vec::new();
+    if work.change_set.is_empty() {
+        return out;
+    }
+    out.push(Line::styled("change set: nothing is changed before it is executed", theme.dim()));
+    for change in &work.change_set {
+        let replaces = matches!(change.replacement.as_str(), "True" | "Conditional");
+        let style = if change.action == "Remove" || replaces { theme.caution() } else { theme.plain() };
+        let replacement = match change.replacement.as_str() {
+            "True" => "  REPLACED",
+            "Conditional" => "  replaced, perhaps",
+            _ => "",
+        };
+        let line = format!("{:<7} {}  {}{replacement}", change.action, change.logical_id, change.resource_type);
+        out.push(Line::styled(text::cut(&line, width, theme.glyphs.ellipsis), style));
+    }
+    out
+}

@@ -1,0 +1,92 @@
+//! The line under the alert: what the run is doing, an outage's clock, the phases, the error budget.
+
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use crate::run::snapshot::{Outcome, Snapshot, Status};
+use crate::ui::text;
+use crate::ui::theme::Theme;
+use crate::ui::widget::strip::{self, Field};
+
+/// One line.
+#[must_use]
+pub fn line(snapshot: &Snapshot, theme: &Theme, width: usize) -> Line<'static> {
+    let (word, style) = status(snapshot, theme);
+    let mut fields = vec![Field::new(0, word, style)];
+    if let Some(since) = super::signals::outage_running(snapshot) {
+        fields.push(Field::new(0, format!("OUTAGE {}", text::stopwatch(since)), theme.warning()));
+    }
+    let current = snapshot.current.and_then(|index| snapshot.steps.get(index)).map(|step| step.phase);
+    let phases = phases(snapshot, current, theme, false);
+    let right = budget(snapshot, theme);
+    let left = strip::line(fields, width);
+    // All phases when there is room for all of them, else the current one only.
+    let mut whole = left.clone();
+    whole.spans.push(Span::raw("  "));
+    whole.spans.extend(phases);
+    if whole.width() + right.width() + 2 <= width {
+        return strip::sides(whole, right, width, theme.glyphs.ellipsis);
+    }
+    let mut one = left;
+    one.spans.push(Span::raw("  "));
+    one.spans.extend(self::phases(snapshot, current, theme, true));
+    if one.width() + right.width() + 2 <= width {
+        return strip::sides(one, right, width, theme.glyphs.ellipsis);
+    }
+    strip::cut_line(one, width, theme.glyphs.ellipsis)
+}
+
+/// What the run is doing, in a word or two.
+#[must_use]
+pub fn status(snapshot: &Snapshot, theme: &Theme) -> (String, Style) {
+    match &snapshot.status {
+        Status::Ready => ("READY".to_owned(), theme.strong()),
+        Status::Running => ("RUNNING".to_owned(), theme.strong()),
+        Status::Held { since, .. } => (format!("HELD {}", text::stopwatch(snapshot.now - since)), theme.caution()),
+        Status::RollingBack { name } => (format!("ROLLING BACK {name}"), theme.caution()),
+        Status::Finished(outcome) => (outcome_word(*outcome).to_owned(), theme.strong()),
+    }
+}
+
+/// How a run ended, in words.
+#[must_use]
+pub fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Completed => "COMPLETED",
+        Outcome::RolledBack => "ROLLED BACK",
+        Outcome::Held => "ENDED ON HOLD",
+    }
+}
+
+fn phases(snapshot: &Snapshot, current: Option<usize>, theme: &Theme, only_current: bool) -> Vec<Span<'static>> {
+    let mut spans = Vec::new();
+    for (index, phase) in snapshot.phases.iter().enumerate() {
+        let here = current == Some(index);
+        if only_current && !here {
+            continue;
+        }
+        if !spans.is_empty() {
+            spans.push(Span::styled(" > ", theme.dim()));
+        }
+        let name = format!("{} {}", index + 1, phase.title);
+        if here {
+            spans.push(Span::styled(format!("[{name} {}/{}]", phase.done, phase.total), theme.strong()));
+        } else if phase.done == phase.total {
+            spans.push(Span::styled(name, theme.plain()));
+            spans.push(Span::styled(format!(" {}", theme.glyphs.done), theme.good()));
+        } else {
+            spans.push(Span::styled(name, theme.dim()));
+        }
+    }
+    spans
+}
+
+fn budget(snapshot: &Snapshot, theme: &Theme) -> Line<'static> {
+    let left = snapshot.budget_ms - snapshot.downtime_ms;
+    let style = if left < 0 { theme.warning() } else { theme.plain() };
+    Line::from(vec![
+        Span::styled(format!("T+{}  budget ", text::stopwatch(snapshot.now - snapshot.started)), theme.dim()),
+        Span::styled(text::span(left / 1000 * 1000), style),
+        Span::styled(format!(" of {}", text::span(snapshot.budget_ms / 1000 * 1000)), theme.dim()),
+    ])
+}

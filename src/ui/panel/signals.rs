@@ -1,0 +1,140 @@
+//! What is really seen: traffic, monitors, the outage's clock, the error budget. Every number has its age.
+
+use ratatui::text::{Line, Span};
+
+use crate::run::snapshot::{Freshness, Level, MonitorView, Snapshot};
+use crate::ui::text;
+use crate::ui::theme::Theme;
+use crate::ui::widget::table::{self, Cell, Column};
+
+/// Cells of a traffic bar.
+const BAR: usize = 10;
+/// Cells of a sparkline.
+const SPARK: usize = 12;
+
+/// The panel.
+#[must_use]
+pub fn lines(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+    let mut out = Vec::new();
+    if let Some(line) = outage(snapshot, theme) {
+        out.push(line);
+        out.push(Line::default());
+    }
+    out.extend(traffic(snapshot, theme, width));
+    out.push(Line::default());
+    out.extend(monitors(snapshot, theme, width));
+    out.push(Line::default());
+    out.push(budget(snapshot, theme));
+    out
+}
+
+/// For how long an outage has been running, if one is.
+#[must_use]
+pub fn outage_running(snapshot: &Snapshot) -> Option<i64> {
+    let outage = snapshot.outage.as_ref()?;
+    outage.ended.is_none().then_some(snapshot.now - outage.began)
+}
+
+fn outage(snapshot: &Snapshot, theme: &Theme) -> Option<Line<'static>> {
+    let view = snapshot.outage.as_ref()?;
+    if let Some(ended) = view.ended {
+        let took = text::span((ended - view.began) / 1000 * 1000);
+        return Some(Line::styled(format!("last outage {took}, ended {}", text::clock(ended)), theme.dim()));
+    }
+    let mut spans = vec![Span::styled(
+        format!("OUTAGE {}  {} of requests fail", text::stopwatch(snapshot.now - view.began), percent(view.failing_ppm)),
+        theme.warning(),
+    )];
+    let stage = match (view.decided, view.acted) {
+        (_, Some(_)) => "  calls in sync, resolvers forget",
+        (Some(_), None) => "  rollback confirmed",
+        (None, None) => "  nothing decided yet",
+    };
+    spans.push(Span::raw(stage));
+    Some(Line::from(spans))
+}
+
+fn percent(ppm: i64) -> String {
+    format!("{}.{} %", ppm / 10_000, ppm % 10_000 / 1_000)
+}
+
+fn traffic(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+    let columns = [
+        Column::flexible("traffic in %", 9),
+        Column::fixed("asked", 0).right(),
+        Column::fixed("in sync", 0).right(),
+        Column::fixed("seen", 0).right(),
+        Column::fixed("", 2),
+        Column::fixed("age", 1).right(),
+    ];
+    let share = |value: Option<u32>| value.map_or_else(|| "?".to_owned(), |value| value.to_string());
+    let rows = snapshot
+        .traffic
+        .iter()
+        .map(|region| {
+            let moving = region.asked != region.in_sync || region.asked != region.seen;
+            let style = if moving { theme.strong() } else { theme.plain() };
+            vec![
+                (region.label.clone(), theme.plain()),
+                (share(region.asked), theme.plain()),
+                (share(region.in_sync), theme.plain()),
+                (share(region.seen), style),
+                (bar(region.seen, theme), theme.dim()),
+                (region.age_ms.map_or_else(|| "-".to_owned(), text::age), theme.dim()),
+            ]
+        })
+        .collect();
+    table::lines(&columns, rows, width, theme.dim(), theme.glyphs.ellipsis)
+}
+
+fn bar(share: Option<u32>, theme: &Theme) -> String {
+    let Some(share) = share else { return String::new() };
+    let full = usize::try_from(share.min(100)).unwrap_or(100).saturating_mul(BAR).div_ceil(100);
+    format!("{}{}", theme.glyphs.full.repeat(full), theme.glyphs.empty.repeat(BAR - full))
+}
+
+fn monitors(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+    let columns = [
+        Column::fixed("", 0),
+        Column::flexible("monitor", 14),
+        Column::fixed("value", 0),
+        Column::fixed("limit", 2),
+        Column::fixed("", 3),
+        Column::fixed("age", 0).right(),
+    ];
+    let rows = snapshot.monitors.iter().map(|monitor| monitor_row(monitor, theme)).collect();
+    table::lines(&columns, rows, width, theme.dim(), theme.glyphs.ellipsis)
+}
+
+fn monitor_row(monitor: &MonitorView, theme: &Theme) -> Vec<Cell> {
+    let style = theme.reading(monitor.freshness, monitor.level);
+    // A glyph stands before everything that is not simply in order, so that no colour is needed to see it.
+    let glyph = match (monitor.freshness, monitor.level) {
+        (Freshness::Stale, _) => "?",
+        (Freshness::Missing, _) => "-",
+        (Freshness::Fresh, Level::Caution | Level::Warning) => "!",
+        (Freshness::Fresh, Level::Ok | Level::Advisory) => " ",
+    };
+    let value = match monitor.freshness {
+        Freshness::Stale => format!("{}?", monitor.value),
+        Freshness::Missing if monitor.value.is_empty() => "no data".to_owned(),
+        _ => monitor.value.clone(),
+    };
+    vec![
+        (glyph.to_owned(), style),
+        (monitor.title.clone(), style),
+        (value, style),
+        (monitor.limit.clone(), theme.dim()),
+        (text::sparkline(&monitor.spark, SPARK, theme.glyphs.spark, theme.glyphs.gap), theme.dim()),
+        (monitor.age_ms.map_or_else(|| "-".to_owned(), text::age), theme.dim()),
+    ]
+}
+
+fn budget(snapshot: &Snapshot, theme: &Theme) -> Line<'static> {
+    let style = if snapshot.downtime_ms > snapshot.budget_ms { theme.warning() } else { theme.plain() };
+    Line::from(vec![
+        Span::styled("downtime ", theme.dim()),
+        Span::styled(text::span(snapshot.downtime_ms / 1000 * 1000), style),
+        Span::styled(format!(" of {} that the objective allows", text::span(snapshot.budget_ms / 1000 * 1000)), theme.dim()),
+    ])
+}

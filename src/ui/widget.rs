@@ -1,0 +1,6 @@
+//! Pieces that several panels and dialogs share.
+
+pub mod conditions;
+pub mod diff;
+pub mod strip;
+pub mod table;
