@@ -334,3 +334,54 @@ fn twenty_thousand_random_keys_never_panic_and_three_esc_close_everything() {
         }
     }
 }
+
+/// A terminal that is not one.
+struct Nowhere;
+
+impl cutover::ui::terminal::Host for Nowhere {
+    fn ours(&self) -> bool {
+        true
+    }
+    fn begin_frame(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn end_frame(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn copy(&mut self, _text: &str) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn bell(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn suspend(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_loop_sends_what_keys_ask_for_and_ends_with_its_engine() {
+    use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+    use futures_util::StreamExt;
+    use std::sync::Arc;
+
+    let (snapshots, watching) = tokio::sync::watch::channel(Arc::new(calm()));
+    let (sender, mut requests) = tokio::sync::mpsc::channel(4);
+    let link = cutover::link::Link { snapshots: watching, commands: sender };
+    let space = Event::Key(KeyEvent::new(KeyCode::Char(' '), KeyModifiers::NONE));
+    let paste = Event::Paste("nY".into());
+    let events = futures_util::stream::iter([Ok(paste), Ok(space)]).chain(futures_util::stream::pending());
+    let mut terminal = ratatui::Terminal::new(ratatui::backend::TestBackend::new(120, 40)).unwrap();
+    let engine = async move {
+        let request: cutover::link::Request = requests.recv().await.unwrap();
+        assert_eq!(request.command, hold());
+        request.reply.send(Reply::Ok("held".into())).unwrap();
+        snapshots.send(Arc::new(outage())).unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+        assert!(requests.try_recv().is_err(), "a paste is no key script");
+    };
+    let screen = cutover::ui::drive(&mut terminal, link, ASCII, events, Nowhere);
+    let (exit, ()) = tokio::join!(screen, engine);
+    assert_eq!(exit.unwrap(), cutover::ui::Exit::EngineGone);
+    assert!(common::text(terminal.backend().buffer()).contains("OUTAGE"));
+}

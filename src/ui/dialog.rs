@@ -247,7 +247,10 @@ pub fn draw(frame: &mut Frame, area: Rect, dialog: &Dialog, scroll: usize, snaps
 
 /// Paints the result card over the panels.
 pub fn draw_result(frame: &mut Frame, area: Rect, view: &ResultView, snapshot: &Snapshot, theme: &Theme) {
-    let popup = result::popup(view, snapshot, theme, usize::from(inner_width(area)));
+    let mut popup = result::popup(view, snapshot, theme, usize::from(inner_width(area)));
+    // The card takes no keys and so cannot be scrolled; all of it is in the panel once it is put away.
+    let room = room(&popup, area);
+    popup.lines.truncate(room);
     paint(frame, area, popup, 0, theme);
 }
 

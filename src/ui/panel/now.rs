@@ -15,7 +15,7 @@ use crate::ui::widget::{conditions, diff, strip};
 pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
     let theme = app.theme();
     let mut out = Content::default();
-    if let Some(view) = &snapshot.result {
+    if let Some(view) = snapshot.result.as_ref().filter(|_| !app.result_open()) {
         out.lines = result::lines(view, &snapshot.identity, theme, width);
     }
     let Some(work) = &snapshot.work else {
@@ -31,8 +31,8 @@ pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
     head(lines, snapshot, work, theme, width);
     let sections = [
         approvals(work, theme),
-        conditions::lines("gate: before it starts", &work.gate, theme, width),
-        conditions::lines("verify: before it counts as done", &work.verify, theme, width),
+        conditions::lines("gate to start", &work.gate, true, theme, width),
+        conditions::lines("verify to be done", &work.verify, work.state != StepState::Pending, theme, width),
     ];
     for section in sections {
         push_section(lines, section);
@@ -75,7 +75,8 @@ fn head(lines: &mut Vec<Line<'static>>, snapshot: &Snapshot, work: &WorkView, th
     if let (Some(since), false) = (work.since, work.state == StepState::Pending) {
         state.push_str(&format!(" {}", text::stopwatch(snapshot.now - since)));
     }
-    for (row, part) in text::wrap(&work.title, width.saturating_sub(state.len() + 4)).into_iter().enumerate() {
+    for (row, part) in text::wrap(&work.title, width.saturating_sub(text::width(glyph) + state.len() + 2)).into_iter().enumerate()
+    {
         let left = Line::styled(part, theme.strong());
         let right = if row == 0 { Line::styled(format!("{glyph} {state}"), style) } else { Line::default() };
         lines.push(strip::sides(left, right, width, theme.glyphs.ellipsis));
@@ -107,7 +108,7 @@ fn approvals(work: &WorkView, theme: &Theme) -> Vec<Line<'static>> {
 
 fn item_line(item: &str, done: bool, selected: bool, theme: &Theme, width: usize) -> Line<'static> {
     let (pointer, style) = if selected { (theme.glyphs.pointer, theme.strong()) } else { (" ", theme.plain()) };
-    let tick = if done { theme.glyphs.done } else { " " };
+    let tick = if done { theme.glyphs.tick } else { " " };
     let item = text::cut(item, width.saturating_sub(6), theme.glyphs.ellipsis);
     Line::from(vec![
         Span::styled(format!("{pointer} "), theme.key()),

@@ -12,11 +12,11 @@ use crate::ui::widget::strip;
 pub fn lines(call: &CallView, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     let mark = theme.glyphs.ellipsis;
     let state_style = if call.sent { theme.strong() } else { theme.dim() };
+    let long = format!("control plane {}", call.control_plane);
+    let needed = text::width(&call.operation) + text::width(&long) + text::width(&call.state) + 4;
+    let plane = if needed <= width { long } else { format!("CP:{}", call.control_plane) };
     let head = strip::sides(
-        Line::from(vec![
-            Span::raw(call.operation.clone()),
-            Span::styled(format!("  control plane {}", call.control_plane), theme.dim()),
-        ]),
+        Line::from(vec![Span::raw(call.operation.clone()), Span::styled(format!("  {plane}"), theme.dim())]),
         Line::styled(call.state.clone(), state_style),
         width,
         mark,
