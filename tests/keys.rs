@@ -1,5 +1,7 @@
 //! Key scripts: what a sequence of keys sends to the engine.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 mod common;
 
 use common::{ASCII, calm, change_set, checklist, finished, keys, offered, outage, paint, stale};

@@ -122,7 +122,7 @@ pub fn draw(frame: &mut Frame, panel: Panel, rect: Rect, tabs: bool, app: &App, 
         let set = if focused { theme.glyphs.focused } else { theme.glyphs.border };
         let mut block = Block::bordered().border_set(set).border_style(theme.frame(focused)).title(title);
         if offset > 0 || below > 0 {
-            let more = format!(" {} above, {} below ", offset, below);
+            let more = format!(" {offset} above, {below} below ");
             block = block.title_bottom(Line::styled(more, theme.dim()).right_aligned());
         }
         frame.render_widget(Clear, rect);

@@ -1,6 +1,7 @@
 //! Hand-built snapshots and a way to look at a screen, shared by the tests of the screen.
 
 #![allow(dead_code, reason = "every test file uses its own part of this")]
+#![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "this is test data")]
 
 use cutover::cloud::ResourceChange;
 use cutover::plan::FaultKind;

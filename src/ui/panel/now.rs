@@ -10,7 +10,7 @@ use crate::ui::text;
 use crate::ui::theme::{self, Theme};
 use crate::ui::widget::{conditions, diff, strip};
 
-/// The panel, most important first: title, state, why it waits, then the details.
+/// The panel, most important first: title, state, why it waits, what would be sent.
 #[must_use]
 pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
     let theme = app.theme();
@@ -29,14 +29,8 @@ pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
         lines.push(Line::default());
     }
     head(lines, snapshot, work, theme, width);
-    let sections = [
-        approvals(work, theme),
-        conditions::lines("gate to start", &work.gate, true, theme, width),
-        conditions::lines("verify to be done", &work.verify, work.state != StepState::Pending, theme, width),
-    ];
-    for section in sections {
-        push_section(lines, section);
-    }
+    push_section(lines, approvals(work, theme));
+    push_section(lines, conditions::lines("gate to start", &work.gate, true, theme, width));
     if !work.items.is_empty() {
         lines.push(Line::default());
         let selected = app.selected_item(work);
@@ -54,6 +48,10 @@ pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
         section.extend(diff::lines(call, theme, width));
         push_section(lines, section);
     }
+    let active = work.state != StepState::Pending;
+    push_section(lines, conditions::lines("verify to be done", &work.verify, active, theme, width));
+    let note = text::wrap(&work.note, width).into_iter().map(|part| Line::styled(part, theme.dim())).collect();
+    push_section(lines, note);
     if !work.output.is_empty() {
         let mut section = vec![Line::styled("lately", theme.dim())];
         section.extend(work.output.iter().map(|line| Line::raw(text::cut(line, width, theme.glyphs.ellipsis))));
@@ -73,7 +71,7 @@ fn head(lines: &mut Vec<Line<'static>>, snapshot: &Snapshot, work: &WorkView, th
     let (glyph, style) = theme.step(work.state);
     let mut state = theme::state_word(work.state).to_owned();
     if let (Some(since), false) = (work.since, work.state == StepState::Pending) {
-        state.push_str(&format!(" {}", text::stopwatch(snapshot.now - since)));
+        state = format!("{state} {}", text::stopwatch(snapshot.now - since));
     }
     for (row, part) in text::wrap(&work.title, width.saturating_sub(text::width(glyph) + state.len() + 2)).into_iter().enumerate()
     {
@@ -94,9 +92,6 @@ fn head(lines: &mut Vec<Line<'static>>, snapshot: &Snapshot, work: &WorkView, th
     }
     if !work.doing.is_empty() {
         paragraph(&work.doing, theme.plain());
-    }
-    if !work.note.is_empty() {
-        paragraph(&work.note, theme.dim());
     }
 }
 
