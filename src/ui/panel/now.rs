@@ -30,7 +30,12 @@ pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
     }
     head(lines, snapshot, work, theme, width);
     push_section(lines, approvals(work, theme));
-    push_section(lines, conditions::lines("gate to start", &work.gate, true, theme, width));
+    // What is waited for comes first: the gate before the step starts, the verify once it is going on.
+    let going = matches!(work.state, StepState::Running | StepState::Verifying);
+    let gate = conditions::lines("gate to start", &work.gate, true, theme, width);
+    let verify = conditions::lines("verify to be done", &work.verify, going, theme, width);
+    let (first, later) = if going { (verify, gate) } else { (gate, verify) };
+    push_section(lines, first);
     if !work.items.is_empty() {
         lines.push(Line::default());
         let selected = app.selected_item(work);
@@ -48,8 +53,7 @@ pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
         section.extend(diff::lines(call, theme, width));
         push_section(lines, section);
     }
-    let active = work.state != StepState::Pending;
-    push_section(lines, conditions::lines("verify to be done", &work.verify, active, theme, width));
+    push_section(lines, later);
     let note = text::wrap(&work.note, width).into_iter().map(|part| Line::styled(part, theme.dim())).collect();
     push_section(lines, note);
     if !work.output.is_empty() {
