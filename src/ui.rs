@@ -14,10 +14,11 @@ pub mod widget;
 
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crossterm::event::{Event, EventStream};
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{Stream, StreamExt};
 use ratatui::backend::Backend;
 use ratatui::layout::Rect;
 use ratatui::{Frame, Terminal};
@@ -135,9 +136,9 @@ where
                     if let Some(exit) = screen.event(&event?)? {
                         return Ok(exit);
                     }
-                    match events.next().now_or_never() {
-                        Some(more) => next = more,
-                        None => break,
+                    match ready(&mut events).await {
+                        Poll::Ready(more) => next = more,
+                        Poll::Pending => break,
                     }
                 }
             }
@@ -158,6 +159,12 @@ where
             screen.draw()?;
         }
     }
+}
+
+/// What the stream has right now. It is polled with the waker of this task and no other: crossterm's stream
+/// keeps the waker of its first pending poll, and would wake nobody after a poll with an idle one.
+async fn ready<S: Stream + Unpin>(events: &mut S) -> Poll<Option<S::Item>> {
+    std::future::poll_fn(|context| Poll::Ready(events.poll_next_unpin(context))).await
 }
 
 struct Loop<'t, B: Backend, H> {
@@ -253,7 +260,11 @@ where
 
     fn repaint(&mut self) -> io::Result<()> {
         self.urgent = true;
-        self.terminal.clear().map_err(io::Error::other)
+        // Terminal::clear would ask the terminal for its cursor, whose answer the event stream would swallow.
+        // Instead the screen is wiped and the remembered frame forgotten, so that the next one is painted whole.
+        self.terminal.backend_mut().clear().map_err(io::Error::other)?;
+        self.terminal.swap_buffers();
+        Ok(())
     }
 
     fn send(&mut self, command: Command) {

@@ -10,7 +10,7 @@ use super::layout;
 use super::panel::{self, Panel};
 use super::theme::Theme;
 use crate::run::command::{Command, DrillCommand, Reply, Verb};
-use crate::run::snapshot::{Level, Snapshot, Status, StepState, WorkView};
+use crate::run::snapshot::{Level, Snapshot, StepState, WorkView};
 
 /// Keys typed ahead into a dialog that asks for a confirmation are ignored for this long.
 pub const DEAD_TIME_MS: u64 = 300;
@@ -462,11 +462,5 @@ impl App {
         // At the end of the journal the screen follows it again.
         let follow = self.focus == Panel::Journal && to == last;
         self.scroll[self.focus.index()] = (!follow).then_some(to);
-    }
-
-    /// Whether the run is held; a screen says so in more than one place.
-    #[must_use]
-    pub fn held(snapshot: &Snapshot) -> bool {
-        matches!(snapshot.status, Status::Held { .. })
     }
 }

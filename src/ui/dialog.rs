@@ -146,9 +146,8 @@ impl Dialog {
             return dialog.handle(key, snapshot);
         }
         match key {
-            Key::Esc => return Turn::Close,
             Key::Ctrl('c') if *self == Dialog::Quit => return Turn::Finish(Action::Quit),
-            Key::Ctrl('c') => return Turn::Close,
+            Key::Esc | Key::Ctrl('c') => return Turn::Close,
             _ => {}
         }
         let confirmed = key == Key::Char('Y');
@@ -242,20 +241,23 @@ fn room(popup: &Popup, area: Rect) -> usize {
 /// Paints the open dialog over everything else.
 pub fn draw(frame: &mut Frame, area: Rect, dialog: &Dialog, scroll: usize, snapshot: &Snapshot, theme: &Theme) {
     let popup = popup(dialog, snapshot, theme, usize::from(inner_width(area)));
-    paint(frame, area, popup, scroll, theme);
+    paint(frame, area, &popup, scroll, theme);
 }
 
 /// Paints the result card over the panels.
 pub fn draw_result(frame: &mut Frame, area: Rect, view: &ResultView, snapshot: &Snapshot, theme: &Theme) {
-    let popup = result::popup(view, snapshot, theme, usize::from(inner_width(area)));
-    paint(frame, area, popup, 0, theme);
+    let mut popup = result::popup(view, snapshot, theme, usize::from(inner_width(area)));
+    // The card takes no keys and so cannot be scrolled; all of it is in the panel once it is put away.
+    let room = room(&popup, area);
+    popup.lines.truncate(room);
+    paint(frame, area, &popup, 0, theme);
 }
 
-fn paint(frame: &mut Frame, area: Rect, popup: Popup, scroll: usize, theme: &Theme) {
+fn paint(frame: &mut Frame, area: Rect, popup: &Popup, scroll: usize, theme: &Theme) {
     if area.is_empty() {
         return;
     }
-    let room = room(&popup, area);
+    let room = room(popup, area);
     let shown = popup.lines.len().min(room);
     let scroll = scroll.min(popup.lines.len() - shown);
     let content = popup.lines.iter().chain(&popup.keys).map(Line::width).max().unwrap_or(0);

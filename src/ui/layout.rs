@@ -43,7 +43,7 @@ pub fn areas(area: Rect, focus: Panel, zoom: bool) -> Areas {
     let wide = area.width >= 150 && rows >= 34;
     let medium = area.width >= 100 && rows >= 30;
     let tabs = zoom || !(wide || medium);
-    let undo = take_bottom(top, &mut bottom, area, rows >= 5 && tabs && !(zoom && focus == Panel::Undo));
+    let undo = take_bottom(top, &mut bottom, area, rows >= 5 && tabs && focus != Panel::Undo);
     let body = Rect::new(area.x, top, area.width, bottom.saturating_sub(top));
     let panels = match (tabs, wide) {
         (true, _) => vec![(focus, body)],
@@ -71,17 +71,17 @@ pub fn boxed(rect: Rect) -> bool {
 
 fn three_columns(body: Rect) -> Vec<(Panel, Rect)> {
     let (upper, journal) = split_rows(body, body.height - (body.height / 4).clamp(5, 14));
-    let (left, rest) = split_columns(upper, upper.width * 32 / 100);
+    let (left, rest) = split_columns(upper, upper.width * 33 / 100);
     let (middle, right) = split_columns(rest, rest.width / 2);
-    let (plan, undo) = split_rows(left, left.height - 11);
+    let (plan, undo) = split_rows(left, left.height.saturating_sub(10));
     vec![(Panel::Plan, plan), (Panel::Now, middle), (Panel::Signals, right), (Panel::Undo, undo), (Panel::Journal, journal)]
 }
 
 fn two_columns(body: Rect) -> Vec<(Panel, Rect)> {
     let (upper, journal) = split_rows(body, body.height - (body.height / 6).clamp(5, 10));
     let (left, right) = split_columns(upper, upper.width * 40 / 100);
-    let (plan, undo) = split_rows(left, left.height - 11);
-    let (now, signals) = split_rows(right, right.height * 54 / 100);
+    let (plan, undo) = split_rows(left, left.height.saturating_sub(10));
+    let (now, signals) = split_rows(right, right.height * 52 / 100);
     vec![(Panel::Plan, plan), (Panel::Now, now), (Panel::Signals, signals), (Panel::Undo, undo), (Panel::Journal, journal)]
 }
 

@@ -122,7 +122,11 @@ pub fn draw(frame: &mut Frame, panel: Panel, rect: Rect, tabs: bool, app: &App, 
         let set = if focused { theme.glyphs.focused } else { theme.glyphs.border };
         let mut block = Block::bordered().border_set(set).border_style(theme.frame(focused)).title(title);
         if offset > 0 || below > 0 {
-            let more = format!(" {} above, {} below ", offset, below);
+            let more = match (offset, below) {
+                (0, below) => format!(" {below} more below "),
+                (above, 0) => format!(" {above} more above "),
+                (above, below) => format!(" {above} above, {below} below "),
+            };
             block = block.title_bottom(Line::styled(more, theme.dim()).right_aligned());
         }
         frame.render_widget(Clear, rect);

@@ -14,7 +14,7 @@ pub struct Theme {
     pub glyphs: &'static Glyphs,
 }
 
-/// Single characters, each one cell wide unless said otherwise.
+/// Signs. Those of a step are all of one width; the others are one cell wide unless said otherwise.
 #[derive(Debug)]
 pub struct Glyphs {
     /// A step or item that is done.
@@ -31,6 +31,10 @@ pub struct Glyphs {
     pub interrupted: &'static str,
     /// A step that was taken back.
     pub undone: &'static str,
+    /// A ticked item.
+    pub tick: &'static str,
+    /// A phase that is done (may be wider than one cell).
+    pub passed: &'static str,
     /// Points at the selected or current line.
     pub pointer: &'static str,
     /// From one region to another, or from one value to another (may be wider than one cell).
@@ -65,13 +69,15 @@ const ASCII_BORDER: border::Set<'static> = border::Set {
 const ASCII_FOCUSED: border::Set<'static> = border::Set { horizontal_top: "=", horizontal_bottom: "=", ..ASCII_BORDER };
 
 static ASCII: Glyphs = Glyphs {
-    done: "x",
-    running: ">",
-    verifying: "~",
-    pending: ".",
-    failed: "!",
-    interrupted: "-",
-    undone: "<",
+    done: "[x]",
+    running: "[>]",
+    verifying: "[~]",
+    pending: "[ ]",
+    failed: "[!]",
+    interrupted: "[-]",
+    undone: "[<]",
+    tick: "x",
+    passed: "ok",
     pointer: ">",
     arrow: "==>",
     ellipsis: "~",
@@ -91,6 +97,8 @@ static UNICODE: Glyphs = Glyphs {
     failed: "✗",
     interrupted: "‖",
     undone: "↩",
+    tick: "✓",
+    passed: "✓",
     pointer: "›",
     arrow: "==>",
     ellipsis: "…",
@@ -235,7 +243,7 @@ pub fn level_word(level: Level) -> &'static str {
 #[must_use]
 pub fn state_word(state: StepState) -> &'static str {
     match state {
-        StepState::Pending => "not started",
+        StepState::Pending => "next",
         StepState::Running => "running",
         StepState::Verifying => "verifying",
         StepState::Done => "done",

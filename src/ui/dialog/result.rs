@@ -43,7 +43,10 @@ pub fn lines(view: &ResultView, identity: &Identity, theme: &Theme, width: usize
             Span::styled(text::pad(label, 10), theme.dim()),
             Span::styled(text::pad_left(&text::span(value), 8), theme.strong()),
             Span::styled(format!("  {verdict}"), style),
-            Span::styled(format!(" {limit_label} {}", text::span(limit)), theme.dim()),
+            Span::styled(
+                if width < 46 { format!(" {}", text::span(limit)) } else { format!(" {limit_label} {}", text::span(limit)) },
+                theme.dim(),
+            ),
         ]));
     };
     if let Some(rto) = &view.rto {

@@ -119,7 +119,7 @@ pub fn popup(dialog: &Rollback, snapshot: &Snapshot, theme: &Theme, width: usize
                 let mut keys = confirm_keys(confirm, theme);
                 if let Some(last) = keys.last_mut() {
                     last.spans.pop();
-                    last.spans.push(Span::raw(" put it away; the hold stays"));
+                    last.spans.push(Span::raw(if width < 60 { " put away" } else { " put it away; the hold stays" }));
                 }
                 if let Some(wanted) = &offer.confirm_word {
                     keys.insert(1, word_line(wanted, &dialog.word, theme));

@@ -42,7 +42,7 @@ pub fn popup(step: &str, snapshot: &Snapshot, theme: &Theme, width: usize) -> Po
         }
         if !work.gate.is_empty() {
             lines.push(Line::default());
-            lines.extend(conditions::lines("gate", &work.gate, theme, width));
+            lines.extend(conditions::lines("gate", &work.gate, true, theme, width));
         }
     }
     let again = view.is_some_and(|view| view.state == StepState::Failed);

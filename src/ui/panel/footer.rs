@@ -5,7 +5,7 @@ use ratatui::text::{Line, Span};
 
 use super::signals::outage_running;
 use crate::run::command::Verb;
-use crate::run::snapshot::{Armed, Level, Snapshot, Status};
+use crate::run::snapshot::{Armed, Snapshot, Status};
 use crate::ui::app::{Allowed, App, allowed};
 use crate::ui::keymap::{self, Meaning};
 use crate::ui::text;
@@ -115,10 +115,4 @@ pub fn keys(snapshot: &Snapshot, app: &App, width: usize) -> Line<'static> {
         fields.truncate(2);
     }
     strip::line(fields, width)
-}
-
-/// The style of a notice.
-#[must_use]
-pub fn notice_level(refused: bool) -> Level {
-    if refused { Level::Caution } else { Level::Ok }
 }

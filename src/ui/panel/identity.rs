@@ -36,18 +36,5 @@ pub fn line(snapshot: &Snapshot, theme: &Theme, width: usize) -> Line<'static> {
     }
     right.push(Field::new(4, format!("day {}/{}", snapshot.day, snapshot.days), theme.plain()));
     right.push(Field::new(3, text::clock(snapshot.now), theme.plain()));
-    // Both ends compete for the same cells, so they are fitted as one line and then pushed apart.
-    let split = left.len();
-    fit(left, right, split, width)
-}
-
-fn fit(left: Vec<Field>, right: Vec<Field>, split: usize, width: usize) -> Line<'static> {
-    let mut fields = left;
-    fields.extend(right);
-    let (kept, left_count) = strip::keep(fields, split, width);
-    let mut kept = kept.into_iter();
-    let left: Vec<Field> = kept.by_ref().take(left_count).collect();
-    let right = strip::line(kept.collect(), width);
-    let room = width.saturating_sub(right.width() + 1);
-    strip::sides(strip::line(left, room), right, width, "")
+    strip::ends(left, right, width)
 }

@@ -10,12 +10,12 @@ use crate::ui::text;
 use crate::ui::theme::{self, Theme};
 use crate::ui::widget::{conditions, diff, strip};
 
-/// The panel, most important first: title, state, why it waits, then the details.
+/// The panel, most important first: title, state, why it waits, what would be sent.
 #[must_use]
 pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
     let theme = app.theme();
     let mut out = Content::default();
-    if let Some(view) = &snapshot.result {
+    if let Some(view) = snapshot.result.as_ref().filter(|_| !app.result_open()) {
         out.lines = result::lines(view, &snapshot.identity, theme, width);
     }
     let Some(work) = &snapshot.work else {
@@ -29,14 +29,13 @@ pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
         lines.push(Line::default());
     }
     head(lines, snapshot, work, theme, width);
-    let sections = [
-        approvals(work, theme),
-        conditions::lines("gate: before it starts", &work.gate, theme, width),
-        conditions::lines("verify: before it counts as done", &work.verify, theme, width),
-    ];
-    for section in sections {
-        push_section(lines, section);
-    }
+    push_section(lines, approvals(work, theme));
+    // What is waited for comes first: the gate before the step starts, the verify once it is going on.
+    let going = matches!(work.state, StepState::Running | StepState::Verifying);
+    let gate = conditions::lines("gate to start", &work.gate, true, theme, width);
+    let verify = conditions::lines("verify to be done", &work.verify, going, theme, width);
+    let (first, later) = if going { (verify, gate) } else { (gate, verify) };
+    push_section(lines, first);
     if !work.items.is_empty() {
         lines.push(Line::default());
         let selected = app.selected_item(work);
@@ -54,6 +53,9 @@ pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
         section.extend(diff::lines(call, theme, width));
         push_section(lines, section);
     }
+    push_section(lines, later);
+    let note = text::wrap(&work.note, width).into_iter().map(|part| Line::styled(part, theme.dim())).collect();
+    push_section(lines, note);
     if !work.output.is_empty() {
         let mut section = vec![Line::styled("lately", theme.dim())];
         section.extend(work.output.iter().map(|line| Line::raw(text::cut(line, width, theme.glyphs.ellipsis))));
@@ -73,9 +75,10 @@ fn head(lines: &mut Vec<Line<'static>>, snapshot: &Snapshot, work: &WorkView, th
     let (glyph, style) = theme.step(work.state);
     let mut state = theme::state_word(work.state).to_owned();
     if let (Some(since), false) = (work.since, work.state == StepState::Pending) {
-        state.push_str(&format!(" {}", text::stopwatch(snapshot.now - since)));
+        state = format!("{state} {}", text::stopwatch(snapshot.now - since));
     }
-    for (row, part) in text::wrap(&work.title, width.saturating_sub(state.len() + 4)).into_iter().enumerate() {
+    for (row, part) in text::wrap(&work.title, width.saturating_sub(text::width(glyph) + state.len() + 2)).into_iter().enumerate()
+    {
         let left = Line::styled(part, theme.strong());
         let right = if row == 0 { Line::styled(format!("{glyph} {state}"), style) } else { Line::default() };
         lines.push(strip::sides(left, right, width, theme.glyphs.ellipsis));
@@ -94,9 +97,6 @@ fn head(lines: &mut Vec<Line<'static>>, snapshot: &Snapshot, work: &WorkView, th
     if !work.doing.is_empty() {
         paragraph(&work.doing, theme.plain());
     }
-    if !work.note.is_empty() {
-        paragraph(&work.note, theme.dim());
-    }
 }
 
 fn approvals(work: &WorkView, theme: &Theme) -> Vec<Line<'static>> {
@@ -107,7 +107,7 @@ fn approvals(work: &WorkView, theme: &Theme) -> Vec<Line<'static>> {
 
 fn item_line(item: &str, done: bool, selected: bool, theme: &Theme, width: usize) -> Line<'static> {
     let (pointer, style) = if selected { (theme.glyphs.pointer, theme.strong()) } else { (" ", theme.plain()) };
-    let tick = if done { theme.glyphs.done } else { " " };
+    let tick = if done { theme.glyphs.tick } else { " " };
     let item = text::cut(item, width.saturating_sub(6), theme.glyphs.ellipsis);
     Line::from(vec![
         Span::styled(format!("{pointer} "), theme.key()),

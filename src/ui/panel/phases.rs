@@ -73,7 +73,7 @@ fn phases(snapshot: &Snapshot, current: Option<usize>, theme: &Theme, only_curre
             spans.push(Span::styled(format!("[{name} {}/{}]", phase.done, phase.total), theme.strong()));
         } else if phase.done == phase.total {
             spans.push(Span::styled(name, theme.plain()));
-            spans.push(Span::styled(format!(" {}", theme.glyphs.done), theme.good()));
+            spans.push(Span::styled(format!(" {}", theme.glyphs.passed), theme.good()));
         } else {
             spans.push(Span::styled(name, theme.dim()));
         }

@@ -78,7 +78,7 @@ fn step_line(snapshot: &Snapshot, step: &StepView, current: bool, theme: &Theme,
     if width >= 64 && step.state != StepState::Done && !step.control_planes.is_empty() {
         right.push(Span::styled(format!("CP:{} ", step.control_planes.join("+")), theme.dim()));
     }
-    right.push(Span::styled(text::pad_left(&time(snapshot, step), 7), theme.dim()));
+    right.push(Span::styled(text::pad_left(&time(snapshot, step), 6), theme.dim()));
     strip::sides(
         Line::from(vec![
             Span::styled(format!("{pointer} "), theme.key()),

@@ -16,10 +16,7 @@ const SPARK: usize = 12;
 #[must_use]
 pub fn lines(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     let mut out = Vec::new();
-    if let Some(line) = outage(snapshot, theme) {
-        out.push(line);
-        out.push(Line::default());
-    }
+    out.extend(outage(snapshot, theme));
     out.extend(traffic(snapshot, theme, width));
     out.push(Line::default());
     out.extend(monitors(snapshot, theme, width));
@@ -35,23 +32,22 @@ pub fn outage_running(snapshot: &Snapshot) -> Option<i64> {
     outage.ended.is_none().then_some(snapshot.now - outage.began)
 }
 
-fn outage(snapshot: &Snapshot, theme: &Theme) -> Option<Line<'static>> {
-    let view = snapshot.outage.as_ref()?;
+fn outage(snapshot: &Snapshot, theme: &Theme) -> Vec<Line<'static>> {
+    let Some(view) = &snapshot.outage else { return Vec::new() };
     if let Some(ended) = view.ended {
         let took = text::span((ended - view.began) / 1000 * 1000);
-        return Some(Line::styled(format!("last outage {took}, ended {}", text::clock(ended)), theme.dim()));
+        return vec![Line::styled(format!("last outage {took}, ended {}", text::clock(ended)), theme.dim()), Line::default()];
     }
-    let mut spans = vec![Span::styled(
+    let clock = Line::styled(
         format!("OUTAGE {}  {} of requests fail", text::stopwatch(snapshot.now - view.began), percent(view.failing_ppm)),
         theme.warning(),
-    )];
+    );
     let stage = match (view.decided, view.acted) {
-        (_, Some(_)) => "  calls in sync, resolvers forget",
-        (Some(_), None) => "  rollback confirmed",
-        (None, None) => "  nothing decided yet",
+        (_, Some(_)) => "the calls are in sync; resolvers still have to forget",
+        (Some(_), None) => "the rollback is confirmed",
+        (None, None) => "nothing is decided yet",
     };
-    spans.push(Span::raw(stage));
-    Some(Line::from(spans))
+    vec![clock, Line::raw(stage), Line::default()]
 }
 
 fn percent(ppm: i64) -> String {
@@ -89,7 +85,13 @@ fn traffic(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static
 
 fn bar(share: Option<u32>, theme: &Theme) -> String {
     let Some(share) = share else { return String::new() };
-    let full = usize::try_from(share.min(100)).unwrap_or(100).saturating_mul(BAR).div_ceil(100);
+    let share = usize::try_from(share.min(100)).unwrap_or(100);
+    // Rounded, but only nothing is empty and only everything is full.
+    let full = match share {
+        0 => 0,
+        100 => BAR,
+        share => ((share * BAR + 50) / 100).clamp(1, BAR - 1),
+    };
     format!("{}{}", theme.glyphs.full.repeat(full), theme.glyphs.empty.repeat(BAR - full))
 }
 

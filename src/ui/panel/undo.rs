@@ -62,7 +62,7 @@ pub fn line(snapshot: &Snapshot, theme: &Theme, width: usize) -> Line<'static> {
         Armed::NotArmed(reason) => spans.push(Span::styled(format!("  {reason}"), theme.caution())),
         Armed::Armed => {
             let calls = text::count(undo.calls, "call", "calls");
-            spans.push(Span::raw(format!("  '{}' {calls}, about {}", undo.name, text::span(undo.expected_ms))));
+            spans.push(Span::raw(format!(" '{}' {calls} ~{}", undo.name, text::span(undo.expected_ms))));
             spans.push(Span::styled(format!(", at risk: {}", undo.at_risk), theme.dim()));
         }
         Armed::Nothing => {}

@@ -7,9 +7,10 @@ use crate::run::snapshot::{ConditionView, Verdict};
 use crate::ui::text;
 use crate::ui::theme::Theme;
 
-/// The conditions under a heading; nothing when there are none.
+/// The conditions under a heading; nothing when there are none. Before their time comes (`active` is false) a
+/// condition that does not hold is no trouble.
 #[must_use]
-pub fn lines(title: &'static str, conditions: &[ConditionView], theme: &Theme, width: usize) -> Vec<Line<'static>> {
+pub fn lines(title: &'static str, conditions: &[ConditionView], active: bool, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     if conditions.is_empty() {
         return Vec::new();
     }
@@ -24,13 +25,15 @@ pub fn lines(title: &'static str, conditions: &[ConditionView], theme: &Theme, w
         .iter()
         .map(|condition| {
             let (word, style) = match &condition.verdict {
-                Verdict::Pass => (format!("{} ok", theme.glyphs.done), theme.good()),
+                _ if !active => ("  later".to_owned(), theme.dim()),
+                Verdict::Pass => ("  ok".to_owned(), theme.good()),
                 // It holds but not for long enough: that is waiting, not trouble.
-                Verdict::Fail(_) if condition.held_ms > 0 => (format!("{} wait", theme.glyphs.pending), theme.strong()),
+                Verdict::Fail(_) if condition.held_ms > 0 => ("  wait".to_owned(), theme.strong()),
                 Verdict::Fail(_) => ("! FAIL".to_owned(), theme.caution()),
                 Verdict::Unknown(_) => ("? unknown".to_owned(), theme.dim()),
             };
             let value = match condition.verdict {
+                _ if !active => theme.dim(),
                 Verdict::Unknown(_) => theme.dim(),
                 Verdict::Fail(_) if condition.held_ms == 0 => theme.caution(),
                 _ => theme.plain(),

@@ -1,26 +1,23 @@
 //! A call as a difference.
 
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 
 use crate::run::snapshot::{CallView, DiffLine};
 use crate::ui::text;
 use crate::ui::theme::Theme;
-use crate::ui::widget::strip;
+use crate::ui::widget::strip::{self, Field};
 
 /// Operation, control plane and state on one line, then what it changes.
 #[must_use]
 pub fn lines(call: &CallView, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     let mark = theme.glyphs.ellipsis;
     let state_style = if call.sent { theme.strong() } else { theme.dim() };
-    let head = strip::sides(
-        Line::from(vec![
-            Span::raw(call.operation.clone()),
-            Span::styled(format!("  control plane {}", call.control_plane), theme.dim()),
-        ]),
-        Line::styled(call.state.clone(), state_style),
-        width,
-        mark,
-    );
+    let left = vec![
+        Field::new(0, call.operation.clone(), theme.plain()),
+        Field::new(1, format!("CP:{}", call.control_plane), theme.dim()),
+    ];
+    let state = vec![Field::new(2, call.state.clone(), state_style)];
+    let head = strip::ends(left, state, width);
     let mut out = vec![head];
     out.extend(call.lines.iter().map(|line| {
         let (sign, content, style) = match line {

@@ -72,6 +72,21 @@ pub fn line(fields: Vec<Field>, width: usize) -> Line<'static> {
     Line::from(spans)
 }
 
+/// Fields at both ends of one row; they compete for the same cells, so they are fitted as one line and then
+/// pushed apart.
+#[must_use]
+pub fn ends(left: Vec<Field>, right: Vec<Field>, width: usize) -> Line<'static> {
+    let split = left.len();
+    let mut fields = left;
+    fields.extend(right);
+    let (kept, left_count) = keep(fields, split, width);
+    let mut kept = kept.into_iter();
+    let left: Vec<Field> = kept.by_ref().take(left_count).collect();
+    let right = line(kept.collect(), width);
+    let room = width.saturating_sub(right.width() + 1);
+    sides(line(left, room), right, width, "")
+}
+
 /// A left and a right line on one row; the left one is cut when both do not fit.
 #[must_use]
 pub fn sides(left: Line<'static>, right: Line<'static>, width: usize, mark: &str) -> Line<'static> {

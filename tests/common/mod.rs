@@ -1,0 +1,485 @@
+//! Hand-built snapshots and a way to look at a screen, shared by the tests of the screen.
+
+#![allow(dead_code, reason = "every test file uses its own part of this")]
+#![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "this is test data")]
+
+use cutover::cloud::ResourceChange;
+use cutover::plan::FaultKind;
+use cutover::run::command::Verb;
+use cutover::run::snapshot::*;
+use cutover::ui::app::App;
+use cutover::ui::keymap::Key;
+use cutover::ui::{Options, render};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+
+pub const START: i64 = 1_750_000_000_000;
+pub const NOW: i64 = START + 8_047_000;
+pub const ASCII: Options = Options { ascii: true, color: true };
+pub const UNICODE: Options = Options { ascii: false, color: true };
+pub const PLAIN: Options = Options { ascii: true, color: false };
+
+/// The screen as it is painted for this app and snapshot.
+pub fn paint(app: &App, snapshot: &Snapshot, width: u16, height: u16) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| render(frame, app, snapshot)).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+/// The rows of a buffer as text.
+pub fn text(buffer: &Buffer) -> String {
+    let area = buffer.area;
+    let mut out = String::new();
+    for y in 0..area.height {
+        let row: String = (0..area.width).map(|x| buffer[(x, y)].symbol()).collect();
+        out.push_str(row.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// Keys of a script: characters, and `<enter>`, `<esc>`, `<tab>`, `<bs>`, `<c-x>` for the others.
+pub fn keys(script: &str) -> Vec<Key> {
+    let mut out = Vec::new();
+    let mut rest = script;
+    while let Some(c) = rest.chars().next() {
+        if c == '<'
+            && let Some(end) = rest.find('>')
+        {
+            out.push(match &rest[1..end] {
+                "enter" => Key::Enter,
+                "esc" => Key::Esc,
+                "tab" => Key::Tab,
+                "bs" => Key::Backspace,
+                name if name.starts_with("c-") => Key::Ctrl(name.chars().nth(2).unwrap()),
+                name => panic!("no key is called {name}"),
+            });
+            rest = &rest[end + 1..];
+        } else {
+            out.push(Key::Char(c));
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    out
+}
+
+fn step(id: &str, title: &str, phase: usize, day: u32, action: &str, state: StepState) -> StepView {
+    let done = matches!(state, StepState::Done);
+    StepView {
+        id: id.into(),
+        title: title.into(),
+        phase,
+        day,
+        action: action.into(),
+        state,
+        reason: String::new(),
+        one_way: None,
+        control_planes: if action == "shift" { vec!["us-east-1".into()] } else { vec![] },
+        expected_ms: 120_000,
+        started: done.then_some(START),
+        ended: done.then_some(START + 98_000),
+    }
+}
+
+fn condition(what: &str, want: &str, now: &str, held_ms: i64, for_ms: i64, verdict: Verdict) -> ConditionView {
+    ConditionView { what: what.into(), want: want.into(), now: now.into(), held_ms, for_ms, verdict }
+}
+
+fn monitor(title: &str, kind: &str, value: &str, limit: &str, age_ms: i64) -> MonitorView {
+    let wave = [4, 5, 4, 6, 5, 4, 5, 7, 6, 5, 4, 5];
+    MonitorView {
+        name: title.to_lowercase().replace(' ', "-"),
+        title: title.into(),
+        region: None,
+        kind: kind.into(),
+        value: value.into(),
+        freshness: Freshness::Fresh,
+        level: Level::Ok,
+        age_ms: Some(age_ms),
+        limit: limit.into(),
+        spark: if kind == "stack" { vec![] } else { wave.iter().map(|v| Some(v * 1_000)).collect() },
+    }
+}
+
+pub fn shift_call(sent: bool) -> CallView {
+    CallView {
+        operation: "route53 ChangeResourceRecordSets".into(),
+        control_plane: "us-east-1".into(),
+        sent,
+        state: if sent { "accepted" } else { "not sent" }.into(),
+        lines: vec![
+            DiffLine::Same("api.medzenhealth.app CNAME".into()),
+            DiffLine::Minus("eu-central-1-primary  weight 10".into()),
+            DiffLine::Plus("eu-central-1-primary  weight 50".into()),
+            DiffLine::Minus("eu-west-1-failover    weight 90".into()),
+            DiffLine::Plus("eu-west-1-failover    weight 50".into()),
+        ],
+    }
+}
+
+fn steps() -> (Vec<PhaseView>, Vec<StepView>) {
+    use StepState::{Done, Pending};
+    let phase =
+        |title: &str, first_day, last_day, done, total| PhaseView { title: title.into(), first_day, last_day, done, total };
+    let phases = vec![
+        phase("Planning", 1, 2, 2, 2),
+        phase("Preparation", 3, 4, 2, 2),
+        phase("Migration", 5, 7, 3, 6),
+        phase("Aftercare", 8, 10, 0, 2),
+        phase("Testing", 11, 14, 0, 2),
+        phase("Monitoring", 15, 21, 0, 1),
+    ];
+    let mut steps = vec![
+        step("inventory", "Take stock of what runs in Ireland", 0, 1, "checklist", Done),
+        step("budget", "Agree on downtime and cost", 0, 2, "approve", Done),
+        step("ttl", "Lower the TTL of the API record to 60 s", 1, 3, "records", Done),
+        step("backups", "Check the backups", 1, 4, "checklist", Done),
+        step("stacks", "Create the Chime stack in Frankfurt", 2, 5, "stack", Done),
+        step("replication", "Watch replication settle", 2, 6, "soak", Done),
+        step("canary", "Send 10 % of the traffic to Frankfurt", 2, 7, "shift", Done),
+        step("half", "Send 50 % of the traffic to Frankfurt", 2, 7, "shift", Pending),
+        step("all", "Send all traffic to Frankfurt", 2, 7, "shift", Pending),
+        step("go", "Approve the end of the migration", 2, 7, "approve", Pending),
+        step("watch", "Watch for two days", 3, 8, "soak", Pending),
+        step("close", "Delete the old stack", 3, 10, "stack", Pending),
+        step("drill", "Rehearse the failover", 4, 11, "checklist", Pending),
+        step("load", "Load test", 4, 14, "checklist", Pending),
+        step("report", "Write the report", 5, 21, "checklist", Pending),
+    ];
+    steps[11].one_way = Some("a deleted stack is gone with what it held".into());
+    (phases, steps)
+}
+
+/// A drill on its day of cutover: everything is well and the next step can be started.
+pub fn calm() -> Snapshot {
+    let (phases, steps) = steps();
+    Snapshot {
+        identity: Identity {
+            drill: true,
+            account: "558069890522".into(),
+            plan: "medzen".into(),
+            title: "MedZen moves from Ireland to Frankfurt".into(),
+            plan_hash: "9f3c2b1a".into(),
+            run: "01JD7K".into(),
+            from: "eu-west-1".into(),
+            to: "eu-central-1".into(),
+            driver: "oncall-1".into(),
+            epoch: 1,
+            scenario: Some("first-minute".into()),
+            seed: Some(7),
+        },
+        now: NOW,
+        started: START,
+        day: 7,
+        days: 21,
+        drill: Some(DrillView {
+            speed: 10,
+            skipping_to: None,
+            faults: vec![
+                ("Frankfurt answers nothing".into(), FaultKind::RegionDown("eu-central-1".into())),
+                ("Ireland answers nothing".into(), FaultKind::RegionDown("eu-west-1".into())),
+                ("recordings lag rises to 17m".into(), FaultKind::Lag(0, 1_020_000_000)),
+            ],
+        }),
+        status: Status::Ready,
+        phases,
+        steps,
+        current: Some(7),
+        work: Some(WorkView {
+            id: "half".into(),
+            title: "Send 50 % of the traffic to Frankfurt".into(),
+            note: "Half the patients are served from Frankfurt from here on; the support desk knows.".into(),
+            doing: String::new(),
+            state: StepState::Pending,
+            since: None,
+            expected_ms: 120_000,
+            gate: vec![
+                condition("recordings lag max", "< 15m", "12s", 370_000, 300_000, Verdict::Pass),
+                condition("api from Germany p95", "< 20ms", "14ms", 370_000, 300_000, Verdict::Pass),
+                condition("Frankfurt errors", "< 0.1%", "0.03%", 370_000, 300_000, Verdict::Pass),
+            ],
+            verify: vec![condition("api from Germany p95", "< 20ms", "14ms", 0, 600_000, Verdict::Fail("not started".into()))],
+            call: Some(shift_call(false)),
+            items: vec![],
+            approvals: None,
+            change_set: vec![],
+            confirm_word: None,
+            output: vec![],
+            blocked: None,
+        }),
+        traffic: vec![
+            TrafficView {
+                region: "eu-central-1".into(),
+                label: "Frankfurt".into(),
+                asked: Some(10),
+                in_sync: Some(10),
+                seen: Some(9),
+                age_ms: Some(2_000),
+            },
+            TrafficView {
+                region: "eu-west-1".into(),
+                label: "Ireland".into(),
+                asked: Some(90),
+                in_sync: Some(90),
+                seen: Some(91),
+                age_ms: Some(2_000),
+            },
+        ],
+        monitors: vec![
+            monitor("Chime stack Frankfurt", "stack", "CREATE_COMPLETE", "", 4_000),
+            monitor("Chime stack Ireland", "stack", "UPDATE_COMPLETE", "", 4_000),
+            monitor("recordings lag", "metric", "12s", "max < 15m", 41_000),
+            monitor("health records replica", "metric", "0.4s", "max < 60s", 9_000),
+            monitor("api from Germany", "http", "9ms / 14ms", "p95 < 20ms", 1_000),
+            monitor("api from Cameroon", "http", "88ms / 117ms", "p95 < 120ms", 3_000),
+        ],
+        undo: UndoView {
+            armed: Armed::Armed,
+            name: "immediate".into(),
+            to: "eu-west-1".into(),
+            window_left_ms: Some(41 * 60_000),
+            calls: 1,
+            expected_ms: 130_000,
+            restores: "all traffic to Ireland, as before the canary".into(),
+            will_not_undo: vec![],
+            at_risk: "0 objects not yet replicated".into(),
+        },
+        offer: None,
+        outage: None,
+        alerts: vec![],
+        budget_ms: 1_814_000,
+        downtime_ms: 94_000,
+        journal: (0..14)
+            .map(|n| JournalLine {
+                seq: 399 + n,
+                at: NOW - (14 - i64::try_from(n).unwrap()) * 7_000,
+                kind: ["gate", "intent", "outcome", "step"][usize::try_from(n % 4).unwrap()].into(),
+                text: [
+                    "canary: every condition holds",
+                    "canary: route53 ChangeResourceRecordSets, token 5f2c",
+                    "canary: accepted as C2682N5HXP0BZ4",
+                    "canary: done in 1m38s",
+                ][usize::try_from(n % 4).unwrap()]
+                .into(),
+            })
+            .collect(),
+        ledger: LedgerView { seq: 412, durable: 412, head: "5f2c9d0e11".into(), failed: None },
+        verbs: vec![
+            (Verb::Hold, None),
+            (Verb::Rollback, None),
+            (Verb::Next, None),
+            (Verb::GoOn, None),
+            (Verb::Undo, None),
+            (Verb::Drill, None),
+        ],
+        result: None,
+    }
+}
+
+pub fn block(snapshot: &mut Snapshot, verb: Verb, reason: &str) {
+    for (other, why) in &mut snapshot.verbs {
+        if *other == verb {
+            *why = Some(reason.to_owned());
+        }
+    }
+}
+
+/// The gate of the next step does not open, and an alert says why.
+pub fn blocked() -> Snapshot {
+    let mut snapshot = calm();
+    let why = "recordings lag 17m, must be < 15m";
+    let work = snapshot.work.as_mut().unwrap();
+    work.gate[0] = condition("recordings lag max", "< 15m", "17m", 0, 300_000, Verdict::Fail("17m".into()));
+    work.gate[2] = condition("Frankfurt errors", "< 0.1%", "0.03%", 38_000, 300_000, Verdict::Fail("not yet".into()));
+    work.blocked = Some(why.into());
+    block(&mut snapshot, Verb::Next, why);
+    snapshot.verbs.push((Verb::Acknowledge, None));
+    snapshot.alerts = vec![
+        AlertView {
+            level: Level::Caution,
+            text: "recordings lag 17m > 15m: the gate of 'half' does not open".into(),
+            since: NOW - 240_000,
+            acknowledged: false,
+        },
+        AlertView { level: Level::Advisory, text: "credentials end in 2h".into(), since: NOW - 60_000, acknowledged: true },
+    ];
+    snapshot.monitors[2].value = "17m".into();
+    snapshot.monitors[2].level = Level::Caution;
+    snapshot
+}
+
+/// Frankfurt fails while it has half of the traffic.
+pub fn outage() -> Snapshot {
+    let mut snapshot = calm();
+    snapshot.status = Status::Running;
+    snapshot.steps[7].state = StepState::Verifying;
+    snapshot.steps[7].started = Some(NOW - 95_000);
+    let work = snapshot.work.as_mut().unwrap();
+    work.state = StepState::Verifying;
+    work.since = Some(NOW - 60_000);
+    work.doing = "waiting for the verify to hold".into();
+    work.call = Some(shift_call(true));
+    work.verify[0] = condition("api from Germany p95", "< 20ms", "-", 0, 600_000, Verdict::Unknown("no samples".into()));
+    snapshot.traffic[0].asked = Some(50);
+    snapshot.traffic[0].in_sync = Some(50);
+    snapshot.traffic[0].seen = Some(44);
+    snapshot.traffic[1].asked = Some(50);
+    snapshot.traffic[1].in_sync = Some(50);
+    snapshot.traffic[1].seen = Some(56);
+    snapshot.outage = Some(OutageView {
+        began: NOW - 38_000,
+        detected: NOW - 18_000,
+        decided: None,
+        acted: None,
+        ended: None,
+        failing_ppm: 441_000,
+    });
+    snapshot.alerts = vec![AlertView {
+        level: Level::Warning,
+        text: "Frankfurt answers nothing: 44.1 % of requests fail".into(),
+        since: NOW - 18_000,
+        acknowledged: false,
+    }];
+    snapshot.monitors[4].value = "timeout".into();
+    snapshot.monitors[4].level = Level::Warning;
+    snapshot.monitors[4].spark = vec![Some(4), Some(5), Some(9), None, None, None];
+    snapshot.undo.at_risk = "3 objects not yet replicated".into();
+    snapshot.verbs = vec![
+        (Verb::Hold, None),
+        (Verb::Rollback, None),
+        (Verb::Next, Some("'half' is going on".into())),
+        (Verb::Undo, None),
+        (Verb::Acknowledge, None),
+        (Verb::Drill, None),
+    ];
+    snapshot
+}
+
+/// The rollback is shown and waits.
+pub fn offered() -> Snapshot {
+    let mut snapshot = outage();
+    snapshot.status = Status::Held { reason: "rollback is being looked at".into(), by: "oncall-1".into(), since: NOW - 2_000 };
+    snapshot.offer = Some(OfferView {
+        name: "immediate".into(),
+        to: "eu-west-1".into(),
+        why: "'canary' started 19m ago, and 'immediate' applies for 1h after it".into(),
+        calls: vec![CallView {
+            lines: vec![
+                DiffLine::Same("api.medzenhealth.app CNAME".into()),
+                DiffLine::Minus("eu-central-1-primary  weight 50".into()),
+                DiffLine::Plus("eu-central-1-primary  weight 0".into()),
+                DiffLine::Minus("eu-west-1-failover    weight 50".into()),
+                DiffLine::Plus("eu-west-1-failover    weight 100".into()),
+            ],
+            ..shift_call(false)
+        }],
+        by_hand: vec!["tell the support desk".into()],
+        restores: "all traffic to Ireland, as before the canary".into(),
+        will_not_undo: vec![],
+        at_risk: "3 objects not yet replicated (lag 12s)".into(),
+        expected_ms: 130_000,
+        fingerprint: Some("f1".into()),
+        confirm_word: None,
+        caution: None,
+    });
+    snapshot
+}
+
+/// Two sources have gone silent.
+pub fn stale() -> Snapshot {
+    let mut snapshot = calm();
+    snapshot.monitors[2].freshness = Freshness::Stale;
+    snapshot.monitors[2].age_ms = Some(400_000);
+    snapshot.monitors[3].freshness = Freshness::Missing;
+    snapshot.monitors[3].value = String::new();
+    snapshot.monitors[3].age_ms = None;
+    snapshot.monitors[3].spark = vec![];
+    snapshot.traffic[0].seen = None;
+    snapshot.traffic[0].age_ms = None;
+    let why = "recordings lag is unknown: last seen 6m40s ago";
+    let work = snapshot.work.as_mut().unwrap();
+    work.gate[0] = condition("recordings lag max", "< 15m", "-", 0, 300_000, Verdict::Unknown("stale".into()));
+    work.blocked = Some(why.into());
+    block(&mut snapshot, Verb::Next, why);
+    snapshot.undo.armed = Armed::NotArmed("Ireland has not answered its probe for 31s".into());
+    snapshot.identity.drill = false;
+    snapshot.identity.scenario = None;
+    snapshot.drill = None;
+    snapshot.verbs.retain(|(verb, _)| *verb != Verb::Drill);
+    snapshot
+}
+
+/// It was rolled back, and this is what it took.
+pub fn finished() -> Snapshot {
+    let mut snapshot = calm();
+    snapshot.status = Status::Finished(Outcome::RolledBack);
+    snapshot.work = None;
+    snapshot.steps[7].state = StepState::Undone;
+    snapshot.steps[6].state = StepState::Undone;
+    snapshot.verbs = vec![];
+    snapshot.downtime_ms = 196_000;
+    snapshot.outage = Some(OutageView {
+        began: NOW - 200_000,
+        detected: NOW - 180_000,
+        decided: Some(NOW - 172_000),
+        acted: Some(NOW - 169_000),
+        ended: Some(NOW - 98_000),
+        failing_ppm: 0,
+    });
+    snapshot.result = Some(ResultView {
+        outcome: Outcome::RolledBack,
+        rollback: Some(("immediate".into(), NOW - 172_000, 3_000)),
+        rto: Some(RtoView { detect_ms: 20_000, decide_ms: 8_000, act_ms: 3_000, recover_ms: 71_000, total_ms: 102_000 }),
+        rpo_ms: Some(12_000),
+        downtime_ms: 196_000,
+        budget_ms: 1_814_000,
+        objective_rto_ms: 600_000,
+        objective_rpo_ms: 900_000,
+    });
+    snapshot
+}
+
+/// A checklist is open.
+pub fn checklist() -> Snapshot {
+    let mut snapshot = calm();
+    snapshot.status = Status::Running;
+    snapshot.steps[7].state = StepState::Running;
+    snapshot.steps[7].action = "checklist".into();
+    let work = snapshot.work.as_mut().unwrap();
+    work.state = StepState::Running;
+    work.since = Some(NOW - 5_000);
+    work.call = None;
+    work.gate.clear();
+    work.verify.clear();
+    work.items =
+        vec![("phones are answered".into(), true), ("status page is up".into(), false), ("backup is there".into(), false)];
+    snapshot.verbs = vec![(Verb::Hold, None), (Verb::Rollback, None), (Verb::Tick, None)];
+    snapshot
+}
+
+/// A change set is shown and waits to be executed; it replaces something.
+pub fn change_set() -> Snapshot {
+    let mut snapshot = calm();
+    snapshot.status = Status::Running;
+    snapshot.steps[7].state = StepState::Running;
+    let change = |action: &str, logical_id: &str, resource_type: &str, replacement: &str| ResourceChange {
+        action: action.into(),
+        logical_id: logical_id.into(),
+        resource_type: resource_type.into(),
+        replacement: replacement.into(),
+    };
+    let work = snapshot.work.as_mut().unwrap();
+    work.state = StepState::Running;
+    work.since = Some(NOW - 5_000);
+    work.call = None;
+    work.gate.clear();
+    work.verify.clear();
+    work.doing = "the change set waits to be executed".into();
+    work.change_set = vec![
+        change("Add", "MediaBucket", "AWS::S3::Bucket", ""),
+        change("Modify", "MeetingsTable", "AWS::DynamoDB::Table", "True"),
+    ];
+    work.confirm_word = Some("eu-central-1".into());
+    snapshot
+}

@@ -1,0 +1,160 @@
+//! What the screen looks like, at the sizes that matter; colours are asserted apart, because text has none.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod common;
+
+use common::{ASCII, PLAIN, UNICODE, blocked, calm, change_set, checklist, finished, keys, offered, outage, paint, stale, text};
+use cutover::run::snapshot::Snapshot;
+use cutover::ui::Options;
+use cutover::ui::app::App;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier, Style};
+
+const SIZES: [(u16, u16); 4] = [(160, 45), (120, 40), (80, 24), (40, 12)];
+
+fn screen(options: Options, snapshot: &Snapshot, script: &str, width: u16, height: u16) -> Buffer {
+    let mut app = App::new(&options);
+    app.resize(Rect::new(0, 0, width, height));
+    app.observe(snapshot, 0);
+    for (index, key) in keys(script).into_iter().enumerate() {
+        app.handle(key, snapshot, (index as u64 + 1) * 1_000);
+        app.observe(snapshot, (index as u64 + 1) * 1_000 + 1);
+    }
+    paint(&app, snapshot, width, height)
+}
+
+fn all_sizes(name: &str, snapshot: &Snapshot, script: &str) {
+    for (width, height) in SIZES {
+        let painted = text(&screen(ASCII, snapshot, script, width, height));
+        insta::assert_snapshot!(format!("{name}_{width}x{height}"), painted);
+    }
+}
+
+#[test]
+fn calm_and_ready() {
+    all_sizes("calm", &calm(), "");
+}
+
+#[test]
+fn calm_in_unicode() {
+    insta::assert_snapshot!("calm_unicode_120x40", text(&screen(UNICODE, &calm(), "", 120, 40)));
+}
+
+#[test]
+fn a_gate_that_does_not_open() {
+    all_sizes("blocked", &blocked(), "");
+}
+
+#[test]
+fn the_rollback_dialog() {
+    all_sizes("rollback", &offered(), "R");
+}
+
+#[test]
+fn an_outage() {
+    all_sizes("outage", &outage(), "");
+}
+
+#[test]
+fn monitors_that_have_gone_silent() {
+    all_sizes("stale", &stale(), "3");
+}
+
+#[test]
+fn the_result_card() {
+    all_sizes("result", &finished(), "");
+}
+
+#[test]
+fn the_other_dialogs() {
+    let cases = [
+        ("start", calm(), "n"),
+        ("execute", change_set(), "neu-ce"),
+        ("inject", calm(), "f2"),
+        ("quit_drill", calm(), "q"),
+        ("quit_live", stale(), "q"),
+        ("note", calm(), "mphones are calm"),
+        ("go_on", calm(), "N"),
+        ("checklist", checklist(), "j"),
+    ];
+    for (name, snapshot, script) in cases {
+        insta::assert_snapshot!(format!("{name}_80x24"), text(&screen(ASCII, &snapshot, script, 80, 24)));
+    }
+}
+
+#[test]
+fn all_keys() {
+    insta::assert_snapshot!("help_100x60", text(&screen(ASCII, &blocked(), "?", 100, 60)));
+}
+
+#[test]
+fn panels_one_by_one_on_a_small_screen() {
+    for (number, name) in [("1", "plan"), ("3", "signals"), ("4", "undo"), ("5", "journal")] {
+        insta::assert_snapshot!(format!("panel_{name}_80x24"), text(&screen(ASCII, &calm(), number, 80, 24)));
+    }
+}
+
+/// The style where a text stands on the screen.
+fn style_of(buffer: &Buffer, needle: &str) -> Style {
+    for y in 0..buffer.area.height {
+        let row: String = (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect();
+        if let Some(x) = row.find(needle) {
+            return buffer[(u16::try_from(x).unwrap(), y)].style();
+        }
+    }
+    panic!("{needle} is not on the screen:\n{}", text(buffer));
+}
+
+#[test]
+fn trouble_is_red_or_amber_and_bold_and_nothing_else_is() {
+    let buffer = screen(ASCII, &outage(), "", 120, 40);
+    for needle in ["! WARNING", "OUTAGE 00:38"] {
+        let style = style_of(&buffer, needle);
+        assert_eq!(style.fg, Some(Color::Red), "{needle}");
+        assert!(style.add_modifier.contains(Modifier::BOLD), "{needle}");
+    }
+    assert_eq!(style_of(&screen(ASCII, &blocked(), "", 120, 40), "! CAUTION").fg, Some(Color::Yellow));
+    let calm = screen(ASCII, &calm(), "", 160, 45);
+    let loud = calm.content.iter().filter(|cell| matches!(cell.fg, Color::Red | Color::Yellow)).count();
+    assert_eq!(loud, 0, "a calm screen is quiet");
+}
+
+#[test]
+fn stale_is_dim_and_marked_and_never_green() {
+    let buffer = screen(ASCII, &stale(), "", 120, 40);
+    for needle in ["? recordings lag", "- health records", "12s?"] {
+        let style = style_of(&buffer, needle);
+        assert!(style.add_modifier.contains(Modifier::DIM), "{needle}");
+        assert_ne!(style.fg, Some(Color::Green), "{needle}");
+    }
+}
+
+#[test]
+fn without_colours_there_are_none_and_in_ascii_nothing_else() {
+    for snapshot in [calm(), blocked(), outage(), offered(), stale(), finished(), checklist(), change_set()] {
+        for script in ["", "?", "R", "q"] {
+            let buffer = screen(PLAIN, &snapshot, script, 160, 45);
+            assert!(buffer.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
+            assert!(buffer.content.iter().all(|cell| cell.symbol().is_ascii()), "{}", text(&buffer));
+        }
+    }
+}
+
+#[test]
+fn every_size_down_to_one_cell_is_painted_and_keeps_what_matters() {
+    for snapshot in [calm(), outage(), offered(), finished(), checklist()] {
+        for width in (1..=170).step_by(13) {
+            for height in (1..=50).step_by(3) {
+                for script in ["", "R", "5+"] {
+                    screen(UNICODE, &snapshot, script, width, height);
+                }
+            }
+        }
+    }
+    let tiny = text(&screen(ASCII, &outage(), "", 40, 5));
+    for needle in ["[DRILL]", "WARNING", "space HOLD", "R ROLLBACK"] {
+        assert!(tiny.contains(needle), "{needle} is missing:\n{tiny}");
+    }
+}
