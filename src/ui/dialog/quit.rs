@@ -19,7 +19,7 @@ pub fn popup(snapshot: &Snapshot, theme: &Theme, width: usize) -> Popup {
             theme.caution(),
             width,
         );
-        labelled(&mut lines, "come back", &format!("cutover attach {}", id.run), theme.strong(), theme, width);
+        labelled(&mut lines, "come back", &format!("cutover run {}", id.run), theme.strong(), theme, width);
     }
     Popup { title: "Leave?".to_owned(), style: theme.frame(true), lines, keys: confirm_keys("leave", theme) }
 }
