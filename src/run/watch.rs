@@ -19,7 +19,7 @@ use crate::plan::{ConditionId, MonitorId, Plan, RecordSet, Source};
 const RING: usize = 2_000;
 /// Interval of a monitor that nothing depends on, in milliseconds.
 const IDLE_MS: i64 = 300_000;
-/// Interval of the service monitor when nothing else is going on, in milliseconds.
+/// Interval of what shows the users' traffic when nothing else is going on, in milliseconds.
 const IDLE_SERVICE_MS: i64 = 60_000;
 /// How long after a failed reading a monitor stays at full cadence, in milliseconds.
 const ALERT_MS: i64 = 600_000;
@@ -301,11 +301,12 @@ impl Watch {
     /// Cadence follows activity (design, section 9.7): full while something depends on a monitor or it fails.
     pub fn set_intervals(&mut self, plan: &Plan, now: Millis) {
         let service = plan.traffic.as_ref().and_then(|t| t.service);
+        let seen: Vec<MonitorId> = plan.traffic.iter().flat_map(|t| t.seen.iter().map(|s| s.1)).collect();
         for (index, group) in self.groups.iter().enumerate() {
             let mut interval = IDLE_MS;
             for monitor in &group.monitors {
                 let every = plan.monitors[*monitor].every_ms;
-                if Some(*monitor) == service {
+                if Some(*monitor) == service || seen.contains(monitor) {
                     interval = interval.min(every.max(IDLE_SERVICE_MS));
                 }
                 if self.rings[*monitor].last_failed.is_some_and(|at| now - at < ALERT_MS) {
@@ -323,8 +324,9 @@ impl Watch {
             if self.prepared.is_some() {
                 interval = interval.min(5_000);
             }
-            if interval < self.interval[index] && self.due[index] != Millis::MIN {
-                self.due[index] = self.due[index].min(now + interval).max(self.due[index] - self.interval[index] + interval);
+            if self.due[index] != Millis::MIN {
+                // Counted from when it was read last: what has become urgent is read at once.
+                self.due[index] = (self.due[index] - self.interval[index] + interval).max(now);
             }
             self.interval[index] = interval;
         }
