@@ -4,5 +4,6 @@
 //! effects come out, entries become durable before effects are performed, and a screen shows snapshots.
 
 pub mod cloud;
+pub mod journal;
 pub mod plan;
 pub mod run;
