@@ -250,5 +250,4 @@ impl Drop for LatchOnPanic<'_> {
 }
 
 #[cfg(test)]
-#[path = "writer_tests.rs"]
 mod tests;
