@@ -201,6 +201,30 @@ fn dropped_and_swapped_entries_are_found() {
     assert_eq!(damage("UPDATE entries SET hash = x'00' WHERE seq = 4").seq, 4);
 }
 
+/// A forger who gives the changed entry a hash that fits it is betrayed by the entry behind it, or by a head.
+#[test]
+fn an_entry_forged_with_its_own_hash_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, lease, entries) = run(dir.path(), 4);
+    drop((store, lease));
+    let raw = Connection::open(dir.path().join(DATABASE)).unwrap();
+    let forge = |seq: usize| {
+        let before = entries[seq - 2].head();
+        let forged = Stored::seal(before, 1, &Draft { actor: "mallory".into(), ..draft(9) });
+        raw.execute(
+            "UPDATE entries SET at = ?2, actor = ?3, body = ?4, hash = ?5 WHERE seq = ?1",
+            params![i64::try_from(seq).unwrap(), forged.at, forged.actor, forged.body, forged.hash],
+        )
+        .unwrap();
+    };
+    let store = Store::open_read(dir.path()).unwrap();
+    forge(4);
+    assert!(store.verify(None).is_ok(), "the newest entry has none behind it");
+    assert_eq!(store.verify(Some(entries[3].hash)).unwrap_err().seq, 5);
+    forge(2);
+    assert_eq!(store.verify(None).unwrap_err().seq, 3);
+}
+
 #[test]
 fn a_cut_tail_shows_only_against_a_head() {
     let dir = tempfile::tempdir().unwrap();
