@@ -1,5 +1,7 @@
 //! Drills end as their scenarios say, the same way every time, also when the engine is killed in the middle.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
