@@ -11,11 +11,12 @@ use crate::cli::Drill as Args;
 use crate::drill::auto::{self, Until};
 use crate::drill::operator::Operator;
 use crate::drill::{Drill, EPOCH};
-use crate::engine::{Engine, ledger};
+use crate::engine::{Backend, Engine, ledger};
 use crate::exit::{Exit, Failed};
 use crate::journal::{Meta, Runs, Store, Writer};
 use crate::plan::load::Loaded;
 use crate::plan::{Scenario, StepId};
+use crate::run::command::DrillCommand;
 use crate::run::core::Core;
 use crate::run::entry::Entry;
 use crate::run::snapshot::{DrillView, Snapshot, StepState};
@@ -42,9 +43,14 @@ pub async fn drill(args: &Args, ascii: bool) -> Ends {
     let speed = args.speed.or(opening.map(|o| o.speed)).unwrap_or(SPEED);
     let plan_ref = args.plan.clone();
     let (folder, meta) = super::new_run(&loaded, &plan_ref, Some((&scenario, args.seed)))?;
-    let engine = build(&loaded, &scenario, args.seed, &folder, &meta, if args.auto { "auto".into() } else { super::identity() })?;
+    let mut engine =
+        build(&loaded, &scenario, args.seed, &folder, &meta, if args.auto { "auto".into() } else { super::identity() })?;
     if args.auto {
         return headless(engine, args, &scenario, &meta).await;
+    }
+    if until > 0 {
+        // The first frame says that the days before are being rehearsed.
+        engine.backend.drill(&DrillCommand::SkipAhead).map_err(|why| Failed::new(Exit::Internal, why))?;
     }
     let mut operator = Operator::new(args.seed);
     let prepare = async move |mut engine: Engine<Drill>| {

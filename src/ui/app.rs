@@ -69,6 +69,19 @@ pub fn allowed(snapshot: &Snapshot, verb: Verb) -> Allowed {
     }
 }
 
+/// Whether the days before a drill's opening step are still being rehearsed: what is shown is the moment before.
+#[must_use]
+pub fn rehearsing(snapshot: &Snapshot) -> bool {
+    // The engine publishes nothing meanwhile, so this is a snapshot of which nothing is durable yet.
+    snapshot.ledger.durable == 0 && snapshot.drill.as_ref().is_some_and(|drill| drill.skipping_to.is_some())
+}
+
+/// The item after this one that is open, counted round; this one when all others are ticked.
+fn next_open(work: &WorkView, item: usize) -> usize {
+    let count = work.items.len();
+    (1..count).map(|by| (item + by) % count).find(|index| !work.items[*index].1).unwrap_or(item)
+}
+
 /// The state of the screen.
 #[derive(Debug)]
 pub struct App {
@@ -393,6 +406,9 @@ impl App {
         });
         match (allowed(snapshot, Verb::Tick), item) {
             (Allowed::Yes, Some((step, item, done))) => {
+                if let (false, Some(work)) = (done, &snapshot.work) {
+                    self.item = Some(next_open(work, item));
+                }
                 return vec![Action::Send(Command::Tick { step, item, done: !done })];
             }
             (Allowed::Blocked(reason), _) => self.say(format!("blocked: {reason}"), Level::Caution, now_ms),
