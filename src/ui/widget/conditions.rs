@@ -41,7 +41,7 @@ pub fn lines(title: &'static str, conditions: &[ConditionView], active: bool, th
             vec![
                 (condition.what.clone(), theme.plain()),
                 (condition.want.clone(), theme.dim()),
-                (condition.now.clone(), value),
+                (short(&condition.now), value),
                 (held(condition), theme.dim()),
                 (word, style),
             ]
@@ -50,13 +50,21 @@ pub fn lines(title: &'static str, conditions: &[ConditionView], active: bool, th
     // Where nothing has to hold for a time, no column says so. The name is cut last.
     let held = if conditions.iter().any(|condition| condition.for_ms > 0) { "for" } else { "" };
     let columns = [
-        Column::flexible(title, 26),
+        Column::flexible(title, 16),
         Column::fixed("want", 0),
         Column::flexible("now", 9).right(),
         Column::fixed(held, 2).right(),
         Column::fixed("", 0),
     ];
     table::lines(&columns, rows, width, theme.dim(), theme.glyphs.ellipsis)
+}
+
+/// A stack's state without the capitals that would push the names out.
+fn short(now: &str) -> String {
+    match now {
+        "CREATE_COMPLETE" | "UPDATE_COMPLETE" => "complete".to_owned(),
+        _ => now.to_owned(),
+    }
 }
 
 fn held(condition: &ConditionView) -> String {
