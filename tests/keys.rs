@@ -387,3 +387,56 @@ async fn the_loop_sends_what_keys_ask_for_and_ends_with_its_engine() {
     assert_eq!(exit.unwrap(), cutover::ui::Exit::EngineGone);
     assert!(common::text(terminal.backend().buffer()).contains("OUTAGE"));
 }
+
+#[test]
+fn a_tick_moves_on_to_the_next_open_item() {
+    let mut snapshot = checklist();
+    let mut desk = Desk::new(&snapshot);
+    let tick = |item| Command::Tick { step: "half".into(), item, done: true };
+    assert_eq!(commands(desk.press("i", &snapshot)), [tick(1)]);
+    snapshot.work.as_mut().unwrap().items[1].1 = true;
+    desk.see(&snapshot);
+    assert_eq!(commands(desk.press("i", &snapshot)), [tick(2)], "the one after it, not the same one again");
+    // From the last item it goes round to one that was passed over.
+    let mut snapshot = checklist();
+    snapshot.work.as_mut().unwrap().items[0].1 = false;
+    let mut desk = Desk::new(&snapshot);
+    assert_eq!(commands(desk.press("jji", &snapshot)), [tick(2)]);
+    snapshot.work.as_mut().unwrap().items[2].1 = true;
+    desk.see(&snapshot);
+    assert_eq!(commands(desk.press("i", &snapshot)), [tick(0)]);
+}
+
+#[test]
+fn while_the_days_before_are_rehearsed_only_hold_goes_through() {
+    let snapshot = common::rehearsing();
+    assert_eq!(sent("nYNYARY.fi", &snapshot), []);
+    assert_eq!(sent(" ", &snapshot), [hold()]);
+}
+
+#[test]
+fn after_a_skip_it_is_said_how_far_it_went_and_what_ended_it() {
+    let mut snapshot = calm();
+    let mut desk = Desk::new(&snapshot);
+    desk.press(".", &snapshot);
+    desk.see(&snapshot);
+    assert!(desk.app.notice().is_none(), "nothing has happened yet");
+    snapshot.now += 235_000;
+    snapshot.ledger.seq += 1;
+    let line = snapshot.journal.last_mut().unwrap();
+    (line.seq, line.text) = (snapshot.ledger.seq, "canary: done".into());
+    desk.see(&snapshot);
+    assert_eq!(desk.app.notice().unwrap().text, "skipped 3m55s ahead: canary: done");
+}
+
+#[test]
+fn a_confirmed_rollback_closes_its_dialog_without_alarm() {
+    let snapshot = offered();
+    let mut desk = Desk::new(&outage());
+    desk.press("R", &snapshot);
+    desk.see(&snapshot);
+    desk.press("Y", &snapshot);
+    desk.see(&outage());
+    assert!(desk.app.dialog().is_none());
+    assert_eq!(desk.app.notice().unwrap().text, "confirmed");
+}

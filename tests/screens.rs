@@ -4,8 +4,11 @@
 
 mod common;
 
-use common::{ASCII, PLAIN, UNICODE, blocked, calm, change_set, checklist, finished, keys, offered, outage, paint, stale, text};
-use cutover::run::snapshot::Snapshot;
+use common::{
+    ASCII, PLAIN, UNICODE, blocked, calm, change_set, checklist, disconnected, draining, finished, keys, offered, outage, paint,
+    rehearsing, stale, text,
+};
+use cutover::run::snapshot::{Snapshot, StepState, Verdict};
 use cutover::ui::Options;
 use cutover::ui::app::App;
 use ratatui::buffer::Buffer;
@@ -82,6 +85,56 @@ fn the_other_dialogs() {
     for (name, snapshot, script) in cases {
         insta::assert_snapshot!(format!("{name}_80x24"), text(&screen(ASCII, &snapshot, script, 80, 24)));
     }
+}
+
+#[test]
+fn the_days_before_are_being_rehearsed() {
+    for (width, height) in [(160, 45), (80, 24)] {
+        let painted = text(&screen(ASCII, &rehearsing(), "", width, height));
+        assert!(painted.contains("rehearsing the days before"), "{painted}");
+        assert!(!painted.contains("n  Send"), "{painted}");
+    }
+}
+
+#[test]
+fn names_stay_readable_beside_long_values() {
+    for (width, height) in [(160, 45), (120, 40), (80, 24), (40, 30)] {
+        let painted = text(&screen(ASCII, &disconnected(), "3", width, height));
+        for name in ["api from Germany", "recordings lag", "Chime stack Irelan"] {
+            assert!(painted.contains(name), "{name} is cut at {width}x{height}:\n{painted}");
+        }
+    }
+    let zoomed = text(&screen(ASCII, &disconnected(), "3+", 60, 40));
+    assert!(zoomed.contains("  vantage germany is not connected: this release "), "{zoomed}");
+    assert!(zoomed.contains("  measures from local only"), "{zoomed}");
+}
+
+#[test]
+fn every_moment_of_a_step_says_what_it_waits_for() {
+    let prompt = |snapshot: &Snapshot| {
+        let painted = text(&screen(ASCII, snapshot, "", 160, 45));
+        painted.lines().nth(43).unwrap().to_owned()
+    };
+    let mut verifying = outage();
+    verifying.outage = None;
+    verifying.work.as_mut().unwrap().doing = "verifying".into();
+    let verify = &mut verifying.work.as_mut().unwrap().verify[0];
+    (verify.now, verify.verdict) = ("21ms".into(), Verdict::Fail("21ms".into()));
+    assert_eq!(prompt(&verifying), "half verifying: waits for api from Germany p95 < 20ms, now 21ms   (. skips ahead)");
+    verifying.work.as_mut().unwrap().verify[0].held_ms = 240_000;
+    assert_eq!(prompt(&verifying), "half verifying: api from Germany p95 has to hold for 6m more   (. skips ahead)");
+    let said = "rollback 'immediate': calls in sync; waiting until users are served again   (. skips ahead)";
+    assert_eq!(prompt(&draining()), said);
+    let mut undone = calm();
+    undone.work.as_mut().unwrap().state = StepState::Undone;
+    let mut going = calm();
+    going.status = cutover::run::snapshot::Status::Running;
+    common::block(&mut going, cutover::run::command::Verb::GoOn, "going on already");
+    assert!(text(&screen(ASCII, &going, "", 80, 24)).contains("GOING ON BY ITSELF"));
+    let mut waiting = checklist();
+    waiting.verbs.push((cutover::run::command::Verb::GoOn, Some("going on already".into())));
+    assert!(text(&screen(ASCII, &waiting, "", 80, 24)).contains("GOING ON, WAITS FOR YOU"));
+    assert_eq!(prompt(&undone), "n  start again: Send 50 % of the traffic to Frankfurt");
 }
 
 #[test]

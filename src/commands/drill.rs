@@ -11,11 +11,12 @@ use crate::cli::Drill as Args;
 use crate::drill::auto::{self, Until};
 use crate::drill::operator::Operator;
 use crate::drill::{Drill, EPOCH};
-use crate::engine::{Engine, ledger};
+use crate::engine::{Backend, Engine, ledger};
 use crate::exit::{Exit, Failed};
 use crate::journal::{JournalError, Meta, Runs, Store, Writer, hex};
 use crate::plan::load::Loaded;
 use crate::plan::{Scenario, StepId};
+use crate::run::command::DrillCommand;
 use crate::run::entry::Entry;
 use crate::run::snapshot::{DrillView, Snapshot, StepState};
 use crate::run::view::Surroundings;
@@ -43,9 +44,13 @@ pub async fn drill(args: &Args, ascii: bool) -> Ends {
     let until = start_step(&loaded, args, opening.as_ref().map(|o| o.until))?;
     let speed = args.speed.or(opening.map(|o| o.speed)).unwrap_or(SPEED);
     let (folder, meta) = super::new_run(&loaded, &args.plan, Some((&scenario, args.seed)))?;
-    let engine = build(&loaded, &scenario, &folder, &meta, driver(args))?;
+    let mut engine = build(&loaded, &scenario, &folder, &meta, driver(args))?;
     if args.auto {
         return headless(engine, args, &scenario, &meta).await;
+    }
+    if until > 0 {
+        // The first frame says that the days before are being rehearsed.
+        engine.backend.drill(&DrillCommand::SkipAhead).map_err(|why| Failed::new(Exit::Internal, why))?;
     }
     let mut operator = Operator::new(args.seed);
     let prepare = async move |mut engine: Engine<Drill>| {

@@ -401,8 +401,6 @@ fn traffic(ctx: Ctx<'_>) -> Vec<TrafficView> {
         })
     };
     let read = ctx.watch.records_ever(&place).map(|(_, sets)| shares(sets, &traffic.kind));
-    // A simple record (not weighted yet) leads to the source region.
-    let simple = read.as_ref().is_some_and(Vec::is_empty);
     let pending = ctx.run.calls.values().any(|c| matches!(c.state, CallState::Applied(_, None)));
     let (asked, in_sync) = if pending { (newest(false), newest(true)) } else { (read.clone(), read) };
     let seen: Vec<(String, i64, Millis)> =
@@ -411,7 +409,8 @@ fn traffic(ctx: Ctx<'_>) -> Vec<TrafficView> {
     let mut regions: Vec<&str> = traffic.targets.iter().map(|(_, region)| region.as_str()).collect();
     regions.dedup();
     let share_of = |shares: &Option<Vec<(String, u32)>>, region: &str| {
-        if simple && !pending {
+        // A simple record (not weighted yet, or put back) leads to the source region.
+        if shares.as_ref().is_some_and(Vec::is_empty) {
             let source = ctx.plan.regions.iter().any(|r| r.name == region && r.role == Role::Source);
             return Some(if source { 100 } else { 0 });
         }

@@ -8,14 +8,19 @@ use super::dialog::{Dialog, Rollback, Turn};
 use super::keymap::{self, Key, Meaning};
 use super::layout;
 use super::panel::{self, Panel};
+use super::text;
 use super::theme::Theme;
 use crate::run::command::{Command, DrillCommand, Reply, Verb};
 use crate::run::snapshot::{Level, Snapshot, StepState, WorkView};
 
 /// Keys typed ahead into a dialog that asks for a confirmation are ignored for this long.
 pub const DEAD_TIME_MS: u64 = 300;
-/// A notice goes with the next key, or with the first snapshot after this long.
+/// A notice goes with the next key, or with the first snapshot after this long; one that is only good to know
+/// gives way sooner to what comes next.
 const NOTICE_MS: u64 = 8_000;
+const QUIET_NOTICE_MS: u64 = 3_000;
+/// A skip has happened when more virtual time than this has passed since the key.
+const SKIPPED_MS: i64 = 5_000;
 /// The fastest drill: an hour a second.
 const SPEED_MAX: u32 = 3_600;
 /// Lines that page up and page down move.
@@ -69,6 +74,19 @@ pub fn allowed(snapshot: &Snapshot, verb: Verb) -> Allowed {
     }
 }
 
+/// Whether the days before a drill's opening step are still being rehearsed: what is shown is the moment before.
+#[must_use]
+pub fn rehearsing(snapshot: &Snapshot) -> bool {
+    // The engine publishes nothing meanwhile, so this is a snapshot of which nothing is durable yet.
+    snapshot.ledger.durable == 0 && snapshot.drill.as_ref().is_some_and(|drill| drill.skipping_to.is_some())
+}
+
+/// The item after this one that is open, counted round; this one when all others are ticked.
+fn next_open(work: &WorkView, item: usize) -> usize {
+    let count = work.items.len();
+    (1..count).map(|by| (item + by) % count).find(|index| !work.items[*index].1).unwrap_or(item)
+}
+
 /// The state of the screen.
 #[derive(Debug)]
 pub struct App {
@@ -87,6 +105,8 @@ pub struct App {
     result_seen: bool,
     result_open: bool,
     rung: Option<i64>,
+    /// Since when, and after which entry, the drill has been asked to skip ahead.
+    skip: Option<(i64, u64)>,
     area: Rect,
 }
 
@@ -108,6 +128,7 @@ impl App {
             result_seen: false,
             result_open: false,
             rung: None,
+            skip: None,
             area: Rect::new(0, 0, 80, 24),
         }
     }
@@ -186,9 +207,11 @@ impl App {
 
     /// A new snapshot: closes what it has overtaken, opens the result card, rings for a new alert.
     pub fn observe(&mut self, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
-        if self.notice.as_ref().is_some_and(|notice| now_ms.saturating_sub(notice.since_ms) > NOTICE_MS) {
+        let lasts = |notice: &Notice| if notice.level == Level::Ok { QUIET_NOTICE_MS } else { NOTICE_MS };
+        if self.notice.as_ref().is_some_and(|notice| now_ms.saturating_sub(notice.since_ms) > lasts(notice)) {
             self.notice = None;
         }
+        self.skipped(snapshot, now_ms);
         let work = snapshot.work.as_ref().map_or("", |work| work.id.as_str());
         if self.work != work {
             work.clone_into(&mut self.work);
@@ -200,8 +223,10 @@ impl App {
         }
         if let Some(dialog) = &mut self.dialog {
             if dialog.overtaken(snapshot) {
+                // What was confirmed here is not something that has changed behind the person's back.
+                let said = if dialog.confirmed() { "confirmed" } else { "closed: what it asked for has changed meanwhile" };
                 self.dialog = None;
-                self.say("closed: what it asked for has changed meanwhile", Level::Ok, now_ms);
+                self.say(said, Level::Ok, now_ms);
             } else if dialog.refreshed(snapshot) {
                 // What is confirmed is what was seen: the dead time starts again with new content.
                 self.opened_ms = now_ms;
@@ -212,6 +237,19 @@ impl App {
         let ring = newest > self.rung;
         self.rung = newest.max(self.rung);
         if ring { vec![Action::Bell] } else { Vec::new() }
+    }
+
+    /// After a skip: how far it went, and what ended it.
+    fn skipped(&mut self, snapshot: &Snapshot, now_ms: u64) {
+        let Some((from, seq)) = self.skip else { return };
+        let skipping = snapshot.drill.as_ref().is_some_and(|drill| drill.skipping_to.is_some());
+        if skipping || snapshot.now - from < SKIPPED_MS {
+            return;
+        }
+        self.skip = None;
+        let ahead = text::span((snapshot.now - from) / 1_000 * 1_000);
+        let news = snapshot.journal.last().filter(|line| line.seq > seq).map(|line| line.text.as_str());
+        self.say(format!("skipped {ahead} ahead: {}", news.unwrap_or("nothing was written meanwhile")), Level::Ok, now_ms);
     }
 
     /// The engine's answer to a command.
@@ -242,6 +280,11 @@ impl App {
             return self.in_dialog(dialog, key, snapshot, now_ms);
         }
         match keymap::find(key) {
+            // A key now would mean a step that is not the one it will find.
+            Some(binding) if binding.verb.is_some_and(|verb| verb != Verb::Hold) && rehearsing(snapshot) => {
+                self.say("the days before are being rehearsed: a moment", Level::Ok, now_ms);
+                Vec::new()
+            }
             Some(binding) => self.perform(binding.meaning, snapshot, now_ms),
             None => Vec::new(),
         }
@@ -393,6 +436,9 @@ impl App {
         });
         match (allowed(snapshot, Verb::Tick), item) {
             (Allowed::Yes, Some((step, item, done))) => {
+                if let (false, Some(work)) = (done, &snapshot.work) {
+                    self.item = Some(next_open(work, item));
+                }
                 return vec![Action::Send(Command::Tick { step, item, done: !done })];
             }
             (Allowed::Blocked(reason), _) => self.say(format!("blocked: {reason}"), Level::Caution, now_ms),
@@ -409,7 +455,10 @@ impl App {
         let what = match meaning {
             Meaning::Faster => DrillCommand::Speed(view.speed.saturating_mul(2).clamp(1, SPEED_MAX)),
             Meaning::Slower => DrillCommand::Speed((view.speed / 2).clamp(1, SPEED_MAX)),
-            Meaning::Skip => DrillCommand::SkipAhead,
+            Meaning::Skip => {
+                self.skip = Some((snapshot.now, snapshot.ledger.seq));
+                DrillCommand::SkipAhead
+            }
             _ => {
                 self.open(Dialog::Inject { chosen: None }, now_ms);
                 return Vec::new();

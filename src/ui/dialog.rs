@@ -112,6 +112,12 @@ impl Dialog {
         matches!(self, Dialog::Rollback(_))
     }
 
+    /// Whether its confirmation is on its way already.
+    #[must_use]
+    pub fn confirmed(&self) -> bool {
+        matches!(self, Dialog::Rollback(dialog) if dialog.confirmed())
+    }
+
     /// Whether the state that justified it has vanished.
     #[must_use]
     pub fn overtaken(&self, snapshot: &Snapshot) -> bool {

@@ -440,6 +440,35 @@ pub fn finished() -> Snapshot {
     snapshot
 }
 
+/// The first frame of a drill: the days before its opening step are still to be rehearsed.
+pub fn rehearsing() -> Snapshot {
+    let mut snapshot = calm();
+    snapshot.drill.as_mut().unwrap().skipping_to = Some(NOW + 600_000);
+    snapshot.ledger.durable = 0;
+    snapshot
+}
+
+/// A live run without some of its vantages: a sentence stands where a number should be.
+pub fn disconnected() -> Snapshot {
+    let mut snapshot = stale();
+    for monitor in &mut snapshot.monitors[4..] {
+        monitor.freshness = Freshness::Missing;
+        monitor.value = "vantage germany is not connected: this release measures from local only".into();
+        monitor.spark = vec![];
+    }
+    snapshot
+}
+
+/// The rollback's calls are in sync, and users are not all served yet.
+pub fn draining() -> Snapshot {
+    let mut snapshot = outage();
+    snapshot.status = Status::RollingBack { name: "immediate".into() };
+    let outage = snapshot.outage.as_mut().unwrap();
+    outage.decided = Some(NOW - 12_000);
+    outage.acted = Some(NOW - 5_000);
+    snapshot
+}
+
 /// A checklist is open.
 pub fn checklist() -> Snapshot {
     let mut snapshot = calm();

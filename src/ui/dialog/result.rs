@@ -3,6 +3,7 @@
 use ratatui::text::{Line, Span};
 
 use super::Popup;
+use crate::plan::FaultKind;
 use crate::run::snapshot::{Identity, Outcome, ResultView, Snapshot};
 use crate::ui::panel::phases::outcome_word;
 use crate::ui::text;
@@ -21,8 +22,19 @@ pub fn popup(view: &ResultView, snapshot: &Snapshot, theme: &Theme, width: usize
         ]),
     ];
     let title = if snapshot.identity.drill { "Result (SIMULATED)" } else { "Result" };
-    let lines = lines(view, &snapshot.identity, theme, width);
+    let mut lines = lines(view, &snapshot.identity, theme, width);
+    if let Some(next) = next(snapshot) {
+        lines.push(Line::default());
+        lines.extend(text::wrap(&next, width).into_iter().map(|part| Line::styled(part, theme.strong())));
+    }
     Popup { title: title.to_owned(), style: theme.frame(true), lines, keys }
+}
+
+/// What to rehearse next: losing the region that the rollback leads to.
+fn next(snapshot: &Snapshot) -> Option<String> {
+    let lost = |kind: &FaultKind| matches!(kind, FaultKind::RegionDown(region) if *region == snapshot.identity.from);
+    let (title, _) = snapshot.drill.as_ref()?.faults.iter().find(|(_, kind)| lost(kind))?;
+    Some(format!("next: 'cutover drill' again, and f: {title}"))
 }
 
 /// Outcome, times beside objectives, downtime beside its budget.

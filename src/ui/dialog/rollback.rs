@@ -36,6 +36,12 @@ impl Rollback {
         self.seen && snapshot.offer.is_none()
     }
 
+    /// Whether the confirmation has been sent.
+    #[must_use]
+    pub fn confirmed(&self) -> bool {
+        self.sent
+    }
+
     /// Takes over the offer; true when it is another one than was shown.
     pub fn refreshed(&mut self, snapshot: &Snapshot) -> bool {
         let Some(offer) = &snapshot.offer else { return false };
@@ -129,6 +135,7 @@ pub fn popup(dialog: &Rollback, snapshot: &Snapshot, theme: &Theme, width: usize
         }
     };
     let title = match &snapshot.offer {
+        Some(offer) if offer.to.is_empty() => format!("{question} '{}'", offer.name),
         Some(offer) => format!("{question} '{}' to {}", offer.name, offer.to),
         None => question.to_owned(),
     };

@@ -3,14 +3,18 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use super::now::draining;
 use super::signals::outage_running;
 use crate::run::command::Verb;
-use crate::run::snapshot::{Armed, Snapshot, Status};
-use crate::ui::app::{Allowed, App, allowed};
+use crate::run::snapshot::{Armed, Snapshot, Status, StepState, Verdict, WorkView};
+use crate::ui::app::{Allowed, App, allowed, rehearsing};
 use crate::ui::keymap::{self, Meaning};
 use crate::ui::text;
 use crate::ui::theme::Theme;
 use crate::ui::widget::strip::{self, Field};
+
+/// More than the key table has lines.
+const TABLE_MAX: u8 = 100;
 
 /// One sentence: the key that matters most now and what it would do, or why it is blocked.
 #[must_use]
@@ -34,8 +38,15 @@ type Advice = (Option<&'static str>, String, Style);
 
 fn advice(snapshot: &Snapshot, app: &App, theme: &Theme) -> Advice {
     let undo = &snapshot.undo;
+    if rehearsing(snapshot) {
+        let sentence = "rehearsing the days before the opening step; the keys wait for it";
+        return (None, sentence.to_owned(), theme.strong());
+    }
     if snapshot.result.is_some() {
         return (Some("q"), "leave: the run has ended and its journal is closed".to_owned(), theme.strong());
+    }
+    if let Some(said) = draining(snapshot) {
+        return (None, said, theme.strong());
     }
     if let Status::RollingBack { name } = &snapshot.status {
         let doing = snapshot.work.as_ref().map_or("", |work| work.doing.as_str());
@@ -79,16 +90,40 @@ fn step_advice(snapshot: &Snapshot, app: &App, theme: &Theme) -> Advice {
     if allowed(snapshot, Verb::Approve) == Allowed::Yes {
         return (Some("A"), format!("approve: {}", work.title), theme.strong());
     }
-    match allowed(snapshot, Verb::Next) {
+    let next = allowed(snapshot, Verb::Next);
+    let skip = if snapshot.drill.is_some() { "   (. skips ahead)" } else { "" };
+    if next != Allowed::Yes && matches!(work.state, StepState::Running | StepState::Verifying) {
+        let doing = if work.doing.is_empty() { "going on" } else { &work.doing };
+        return (None, format!("{} {doing}{}{skip}", work.id, waits_for(work)), theme.plain());
+    }
+    match next {
         Allowed::Yes if App::change_set_waits(snapshot) => {
             let count = text::count(work.change_set.len(), "change", "changes");
             (Some("n"), format!("execute the change set: {count}"), theme.strong())
         }
-        Allowed::Yes => (Some("n"), work.title.clone(), theme.strong()),
-        Allowed::Blocked(reason) => (Some("n"), format!("next: blocked: {reason}"), theme.caution()),
-        Allowed::No if !work.doing.is_empty() => (None, work.doing.clone(), theme.plain()),
-        Allowed::No => (None, format!("{} is going on", work.title), theme.plain()),
+        Allowed::Yes => {
+            let again = match work.state {
+                StepState::Failed | StepState::Interrupted => "try again: ",
+                StepState::Undone => "start again: ",
+                _ => "",
+            };
+            (Some("n"), format!("{again}{}", work.title), theme.strong())
+        }
+        Allowed::Blocked(reason) => (Some("n"), format!("next: blocked: {reason}{skip}"), theme.caution()),
+        Allowed::No => (None, work.title.clone(), theme.plain()),
     }
+}
+
+/// The first thing that a step which is going on still waits for.
+fn waits_for(work: &WorkView) -> String {
+    let Some(condition) = work.verify.iter().find(|condition| matches!(condition.verdict, Verdict::Fail(_))) else {
+        return String::new();
+    };
+    if condition.held_ms > 0 && condition.for_ms > condition.held_ms {
+        let left = text::span((condition.for_ms - condition.held_ms) / 1000 * 1000);
+        return format!(": {} has to hold for {left} more", condition.what);
+    }
+    format!(": waits for {} {}, now {}", condition.what, condition.want, condition.now)
 }
 
 /// The keys that work now, and in grey the ones that are blocked.
@@ -106,7 +141,9 @@ pub fn keys(snapshot: &Snapshot, app: &App, width: usize) -> Line<'static> {
             Allowed::No => continue,
         };
         let key = if state == Allowed::Yes || always { theme.key() } else { theme.dim() };
-        let rank = if always { 0 } else { u8::try_from(order).unwrap_or(u8::MAX) };
+        // On a narrow screen what is blocked goes before what works; the prompt says what comes next anyway.
+        let later = if state == Allowed::Yes || binding.meaning == Meaning::Next { 0 } else { TABLE_MAX };
+        let rank = if always { 0 } else { u8::try_from(order).unwrap_or(u8::MAX).saturating_add(later) };
         fields
             .push(Field::spans(rank, vec![Span::styled(binding.label, key), Span::styled(format!(" {}", binding.short), style)]));
     }

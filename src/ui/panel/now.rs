@@ -4,7 +4,7 @@ use ratatui::text::{Line, Span};
 
 use super::Content;
 use crate::run::snapshot::{Snapshot, Status, StepState, WorkView};
-use crate::ui::app::App;
+use crate::ui::app::{App, rehearsing};
 use crate::ui::dialog::result;
 use crate::ui::text;
 use crate::ui::theme::{self, Theme};
@@ -15,10 +15,22 @@ use crate::ui::widget::{conditions, diff, strip};
 pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
     let theme = app.theme();
     let mut out = Content::default();
+    if rehearsing(snapshot) {
+        let said = "The days before the opening step are being rehearsed in the simulated cloud, step by step. \
+                    Then it is your turn; the journal keeps all of it.";
+        out.lines.push(Line::styled("rehearsing the days before", theme.strong()));
+        out.lines.extend(text::wrap(said, width).into_iter().map(Line::raw));
+        return out;
+    }
     if let Some(view) = snapshot.result.as_ref().filter(|_| !app.result_open()) {
         out.lines = result::lines(view, &snapshot.identity, theme, width);
     }
-    let Some(work) = &snapshot.work else {
+    if let Some(said) = draining(snapshot) {
+        out.lines.extend(text::wrap(&said, width).into_iter().map(|part| Line::styled(part, theme.strong())));
+        return out;
+    }
+    // After the end no step is next, whatever the plan would still have had.
+    let Some(work) = snapshot.work.as_ref().filter(|_| snapshot.result.is_none()) else {
         if out.lines.is_empty() {
             out.lines.push(Line::styled("nothing is going on", theme.dim()));
         }
@@ -64,6 +76,15 @@ pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
     out
 }
 
+/// The moment after a rollback's last call, before its effect is everywhere.
+#[must_use]
+pub fn draining(snapshot: &Snapshot) -> Option<String> {
+    let Status::RollingBack { name } = &snapshot.status else { return None };
+    let acted = snapshot.outage.as_ref().is_some_and(|outage| outage.acted.is_some() && outage.ended.is_none());
+    let skip = if snapshot.drill.is_some() { "   (. skips ahead)" } else { "" };
+    acted.then(|| format!("rollback '{name}': calls in sync; waiting until users are served again{skip}"))
+}
+
 fn push_section(lines: &mut Vec<Line<'static>>, section: Vec<Line<'static>>) {
     if !section.is_empty() {
         lines.push(Line::default());
@@ -91,7 +112,9 @@ fn head(lines: &mut Vec<Line<'static>>, snapshot: &Snapshot, work: &WorkView, th
     if let Status::Held { reason, by, .. } = &snapshot.status {
         paragraph(&format!("held by {by}: {reason}"), theme.caution());
     }
-    if let Some(blocked) = &work.blocked {
+    // That a step which is going on blocks the next one is nothing to be told.
+    let going = matches!(work.state, StepState::Running | StepState::Verifying) || matches!(snapshot.status, Status::Held { .. });
+    if let Some(blocked) = work.blocked.as_ref().filter(|_| !going) {
         paragraph(&format!("blocked: {blocked}"), theme.caution());
     }
     if !work.doing.is_empty() {

@@ -3,7 +3,9 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use crate::run::command::Verb;
 use crate::run::snapshot::{Outcome, Snapshot, Status};
+use crate::ui::app::{Allowed, App, allowed, rehearsing};
 use crate::ui::text;
 use crate::ui::theme::Theme;
 use crate::ui::widget::strip::{self, Field};
@@ -39,13 +41,26 @@ pub fn line(snapshot: &Snapshot, theme: &Theme, width: usize) -> Line<'static> {
 /// What the run is doing, in a word or two.
 #[must_use]
 pub fn status(snapshot: &Snapshot, theme: &Theme) -> (String, Style) {
+    let going_on = || allowed(snapshot, Verb::GoOn) != Allowed::Yes && snapshot.verbs.iter().any(|(verb, _)| *verb == Verb::GoOn);
     match &snapshot.status {
+        _ if rehearsing(snapshot) => ("REHEARSING".to_owned(), theme.strong()),
+        // Neither held nor rolled back and still not to be had: it has been asked for already.
+        Status::Ready | Status::Running if going_on() && waits_for_person(snapshot) => {
+            ("GOING ON, WAITS FOR YOU".to_owned(), theme.strong())
+        }
+        Status::Ready | Status::Running if going_on() => ("GOING ON BY ITSELF".to_owned(), theme.strong()),
         Status::Ready => ("READY".to_owned(), theme.strong()),
         Status::Running => ("RUNNING".to_owned(), theme.strong()),
         Status::Held { since, .. } => (format!("HELD {}", text::stopwatch(snapshot.now - since)), theme.caution()),
         Status::RollingBack { name } => (format!("ROLLING BACK {name}"), theme.caution()),
         Status::Finished(outcome) => (outcome_word(*outcome).to_owned(), theme.strong()),
     }
+}
+
+/// Whether a checklist, an approval or a change set wants a hand.
+fn waits_for_person(snapshot: &Snapshot) -> bool {
+    let yes = |verb| allowed(snapshot, verb) == Allowed::Yes;
+    yes(Verb::Tick) || yes(Verb::Approve) || App::change_set_waits(snapshot)
 }
 
 /// How a run ended, in words.

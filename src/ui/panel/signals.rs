@@ -12,9 +12,14 @@ const BAR: usize = 10;
 /// Cells of a sparkline.
 const SPARK: usize = 12;
 
-/// The panel.
+/// A value longer than this is a sentence and no number: it may be cut.
+const VALUE: usize = 21;
+/// As far as this no name is cut before everything else has given way.
+const NAME: usize = 20;
+
+/// The panel; when it fills the screen (`whole`), with every sentence in full.
 #[must_use]
-pub fn lines(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+pub fn lines(snapshot: &Snapshot, theme: &Theme, whole: bool, width: usize) -> Vec<Line<'static>> {
     let mut out = Vec::new();
     out.extend(outage(snapshot, theme));
     out.extend(traffic(snapshot, theme, width));
@@ -22,6 +27,22 @@ pub fn lines(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'stat
     out.extend(monitors(snapshot, theme, width));
     out.push(Line::default());
     out.push(budget(snapshot, theme));
+    if whole {
+        out.extend(in_full(snapshot, theme, width));
+    }
+    out
+}
+
+/// What the table may have had to cut.
+fn in_full(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+    let mut out = Vec::new();
+    for monitor in snapshot.monitors.iter().filter(|monitor| text::width(&monitor.value) > VALUE) {
+        out.push(Line::default());
+        out.push(Line::styled(text::cut(&monitor.title, width, theme.glyphs.ellipsis), theme.dim()));
+        let style = theme.reading(monitor.freshness, monitor.level);
+        let parts = text::wrap(&monitor.value, width.saturating_sub(2));
+        out.extend(parts.into_iter().map(|part| Line::styled(format!("  {part}"), style)));
+    }
     out
 }
 
@@ -96,15 +117,17 @@ fn bar(share: Option<u32>, theme: &Theme) -> String {
 }
 
 fn monitors(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+    let rows: Vec<Vec<Cell>> = snapshot.monitors.iter().map(|monitor| monitor_row(monitor, theme)).collect();
+    // Numbers and states are never cut, sentences are: a name is worth more than the end of a sentence.
+    let value = rows.iter().map(|row| text::width(&row[2].0)).filter(|wide| *wide <= VALUE).max().unwrap_or(0).max(12);
     let columns = [
         Column::fixed("", 0),
-        Column::flexible("monitor", 14),
-        Column::fixed("value", 0),
+        Column::flexible("monitor", NAME),
+        Column::flexible("value", value),
         Column::fixed("limit", 2),
         Column::fixed("", 3),
         Column::fixed("age", 0).right(),
     ];
-    let rows = snapshot.monitors.iter().map(|monitor| monitor_row(monitor, theme)).collect();
     table::lines(&columns, rows, width, theme.dim(), theme.glyphs.ellipsis)
 }
 
@@ -120,6 +143,7 @@ fn monitor_row(monitor: &MonitorView, theme: &Theme) -> Vec<Cell> {
     let value = match monitor.freshness {
         Freshness::Stale => format!("{}?", monitor.value),
         Freshness::Missing if monitor.value.is_empty() => "no data".to_owned(),
+        _ if monitor.value == "p50 failing p95 failing" => "failing".to_owned(),
         _ => monitor.value.clone(),
     };
     vec![

@@ -5,6 +5,9 @@ use ratatui::text::{Line, Span};
 
 use crate::ui::text;
 
+/// Not even on the narrowest screen does a column become narrower than this.
+const LEAST: usize = 2;
+
 /// A column.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
@@ -19,7 +22,7 @@ pub struct Column {
 }
 
 impl Column {
-    /// A column whose text may be cut down to `min` cells.
+    /// A column whose text may be cut down to `min` cells. Of several the one on the right is cut first.
     #[must_use]
     pub const fn flexible(head: &'static str, min: usize) -> Self {
         Column { head, right: false, rank: 0, min }
@@ -73,19 +76,20 @@ fn fit(columns: &[Column], natural: &[usize], width: usize) -> Vec<Option<usize>
         if total <= width {
             return shown;
         }
-        let over = total - width;
-        let flexible = columns.iter().position(|column| column.min > 0);
-        if let Some(index) = flexible
-            && let Some(wide) = shown[index]
-            && wide >= columns[index].min.min(wide) + over
-        {
-            shown[index] = Some(wide - over);
-            return shown;
-        }
+        let mut over = total - width;
+        let spare = |index: usize, wide: usize| wide - wide.min(columns[index].min);
+        let flexible = || (0..columns.len()).rev().filter(|index| columns[*index].min > 0);
+        let slack: usize = flexible().filter_map(|index| Some(spare(index, shown[index]?))).sum();
         let drop = (0..columns.len()).filter(|i| shown[*i].is_some() && columns[*i].rank > 0).max_by_key(|i| columns[*i].rank);
-        let Some(index) = drop else {
-            if let Some(index) = flexible {
-                shown[index] = shown[index].map(|wide| wide.saturating_sub(over).max(1));
+        let Some(index) = drop.filter(|_| slack < over) else {
+            // The columns further to the right give way first; below their least width only when nothing else is left.
+            for least in [true, false] {
+                for index in flexible() {
+                    let Some(wide) = shown[index] else { continue };
+                    let give = if least { spare(index, wide) } else { wide.saturating_sub(LEAST) }.min(over);
+                    shown[index] = Some(wide - give);
+                    over -= give;
+                }
             }
             return shown;
         };
@@ -124,5 +128,21 @@ mod tests {
         assert_eq!(table(18), ["what     now limit", "recordi~ 17m < 15m"]);
         assert_eq!(table(13), ["what      now", "recordin~ 17m"]);
         assert_eq!(table(6), ["w~ now", "r~ 17m"]);
+    }
+
+    #[test]
+    fn of_two_texts_the_one_on_the_right_is_cut_first() {
+        let columns = [Column::flexible("name", 20), Column::flexible("value", 8), Column::fixed("age", 0)];
+        let row = |width| {
+            let rows = vec![vec![
+                ("Germany to Frankfurt".to_owned(), Style::new()),
+                ("this vantage is not connected".to_owned(), Style::new()),
+                ("3s".to_owned(), Style::new()),
+            ]];
+            lines(&columns, rows, width, Style::new(), "~")[1].to_string()
+        };
+        assert_eq!(row(40), "Germany to Frankfurt this vantage ~ 3s ");
+        assert_eq!(row(33), "Germany to Frankfurt this va~ 3s ");
+        assert_eq!(row(26), "Germany to Frankfurt t~ 3s");
     }
 }
