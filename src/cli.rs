@@ -43,7 +43,7 @@ pub enum Command {
 /// Arguments of `drill`.
 #[derive(Debug, Args)]
 pub struct Drill {
-    /// Path or built-in name of the plan.
+    /// Path or built-in name of the plan, or the id or folder of a drill to go on with.
     #[arg(default_value = "medzen")]
     pub plan: String,
     /// What goes wrong; a file beside the plan. Without it, a cockpit opens as the plan's own opening says, and --auto is calm.

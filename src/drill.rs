@@ -2,7 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::fs::File;
 use std::future::pending;
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +19,7 @@ use crate::run::core::Draft;
 use crate::run::entry::Entry;
 use crate::run::event::Event;
 use crate::run::snapshot::DrillView;
-use crate::sim::World;
+use crate::sim::{CallRecord, World};
 
 pub mod auto;
 pub mod operator;
@@ -28,11 +31,16 @@ const SKIP_MS: i64 = 600_000;
 /// The lag that an injected fault brings, in microseconds.
 const INJECTED_LAG: i64 = 17 * 60_000_000;
 
+/// Name of the world's log inside a drill's folder.
+pub const WORLD_LOG: &str = "world.jsonl";
+
 /// The simulated cloud with its clock.
 #[derive(Debug)]
 pub struct Drill {
     /// The world.
     pub world: World,
+    /// Where the world remembers what was done to it, apart from the engine's journal, and how much is there.
+    log: Option<(File, usize)>,
     plan: Arc<Plan>,
     heap: BinaryHeap<Reverse<Scheduled>>,
     ordinal: u64,
@@ -79,6 +87,7 @@ impl Drill {
     pub fn new(world: World, plan: Arc<Plan>, now: Millis) -> Drill {
         Drill {
             world,
+            log: None,
             plan,
             heap: BinaryHeap::new(),
             ordinal: 0,
@@ -87,6 +96,42 @@ impl Drill {
             speed: 1,
             skip_to: None,
             flat_out: true,
+        }
+    }
+
+    /// Lets the world keep a log of what is done to it in a drill's folder, so that it can be had again.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn keep_log(&mut self, folder: &Path) -> io::Result<()> {
+        // A line that a crash cut off must not stay in front of the next one: the log is written anew, then swapped in.
+        let fresh = folder.join(format!("{WORLD_LOG}.new"));
+        self.log = Some((File::create(&fresh)?, 0));
+        self.write_log();
+        std::fs::rename(&fresh, folder.join(WORLD_LOG))?;
+        Ok(())
+    }
+
+    /// What a world's log holds. A last line that was cut off by a crash was never answered, and does not count.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read_log(folder: &Path) -> io::Result<Vec<CallRecord>> {
+        match std::fs::read_to_string(folder.join(WORLD_LOG)) {
+            Ok(text) => Ok(text.lines().map_while(|line| serde_json::from_str(line).ok()).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write_log(&mut self) {
+        let Some((file, written)) = &mut self.log else { return };
+        for record in self.world.calls().iter().skip(*written) {
+            let line = serde_json::to_string(record).unwrap_or_default();
+            if let Err(error) = writeln!(file, "{line}") {
+                tracing::error!(%error, "the simulated world cannot write its log: this drill cannot be resumed");
+            }
+            *written += 1;
         }
     }
 
@@ -151,6 +196,9 @@ impl Backend for Drill {
 
     fn perform(&mut self, effect: Effect) {
         let (at, event) = self.world.perform(self.now(), &effect);
+        if matches!(effect, Effect::Send { .. }) {
+            self.write_log();
+        }
         self.schedule(at, event);
     }
 
@@ -170,6 +218,7 @@ impl Backend for Drill {
     fn reached(&mut self, step: StepId) {
         let now = self.now();
         self.world.step_reached(step, now);
+        self.write_log();
     }
 
     fn noteworthy(&mut self, drafts: &[Draft]) {
@@ -189,6 +238,7 @@ impl Backend for Drill {
             DrillCommand::Inject(fault) => {
                 let now = self.now();
                 self.world.inject(now, fault.clone());
+                self.write_log();
             }
         }
         Ok(())

@@ -172,7 +172,9 @@ impl<B: Backend> Engine<B> {
             if command != Command::Continue {
                 return Reply::Refused(format!("everything holds, the journal cannot be written: {why}"));
             }
-            self.write_again();
+            if !self.write_again() {
+                return Reply::Refused("the journal cannot be written yet: try again".into());
+            }
         }
         if let Command::Drill { what } = &command
             && let Err(why) = self.backend.drill(what)
@@ -184,9 +186,9 @@ impl<B: Backend> Engine<B> {
     }
 
     /// After a failure: everything that is not durable is appended again, in order.
-    fn write_again(&mut self) {
+    fn write_again(&mut self) -> bool {
         if !self.writer.resume() {
-            return;
+            return false;
         }
         while let Ok(ack) = self.acks.try_recv() {
             self.acknowledged(ack);
@@ -195,6 +197,7 @@ impl<B: Backend> Engine<B> {
         if !self.waiting.is_empty() {
             self.writer.append(self.waiting.iter().map(stored).collect());
         }
+        true
     }
 
     /// Runs until every sender of commands is gone or the lease is lost.

@@ -2,7 +2,8 @@
 //!
 //! A run is a folder named by the run id. In it `journal.db` (SQLite) holds the entries, `engine.lock` says
 //! which process may write. Each entry carries the SHA-256 of the entry before it ([`chain`]), so edits, drops
-//! and swaps show; a cut tail shows only against a head that was kept elsewhere.
+//! and swaps show. A cut tail, a changed newest entry, and a chain that was written anew from some entry on show
+//! only against a head that was kept elsewhere.
 //!
 //! Nothing here knows what an entry means: kind, actor and body are texts that the run core makes and reads.
 //!

@@ -13,10 +13,9 @@ use crate::drill::operator::Operator;
 use crate::drill::{Drill, EPOCH};
 use crate::engine::{Engine, ledger};
 use crate::exit::{Exit, Failed};
-use crate::journal::{Meta, Runs, Store, Writer};
+use crate::journal::{JournalError, Meta, Runs, Store, Writer, hex};
 use crate::plan::load::Loaded;
 use crate::plan::{Scenario, StepId};
-use crate::run::core::Core;
 use crate::run::entry::Entry;
 use crate::run::snapshot::{DrillView, Snapshot, StepState};
 use crate::run::view::Surroundings;
@@ -30,6 +29,9 @@ const SPEED: u32 = 20;
 /// # Errors
 /// When the plan is invalid or the drill cannot be kept anywhere.
 pub async fn drill(args: &Args, ascii: bool) -> Ends {
+    if let Some(folder) = left(args)? {
+        return resume(args, ascii, &folder).await;
+    }
     let loaded = super::load(&args.plan)?;
     let opening = loaded.plan.drill.opening.clone();
     let name = match (&args.scenario, &opening) {
@@ -40,9 +42,8 @@ pub async fn drill(args: &Args, ascii: bool) -> Ends {
     let scenario = super::scenario(&loaded, &name)?;
     let until = start_step(&loaded, args, opening.as_ref().map(|o| o.until))?;
     let speed = args.speed.or(opening.map(|o| o.speed)).unwrap_or(SPEED);
-    let plan_ref = args.plan.clone();
-    let (folder, meta) = super::new_run(&loaded, &plan_ref, Some((&scenario, args.seed)))?;
-    let engine = build(&loaded, &scenario, args.seed, &folder, &meta, if args.auto { "auto".into() } else { super::identity() })?;
+    let (folder, meta) = super::new_run(&loaded, &args.plan, Some((&scenario, args.seed)))?;
+    let engine = build(&loaded, &scenario, &folder, &meta, driver(args))?;
     if args.auto {
         return headless(engine, args, &scenario, &meta).await;
     }
@@ -54,14 +55,62 @@ pub async fn drill(args: &Args, ascii: bool) -> Ends {
         engine
     };
     let (engine, left) = cockpit::open(engine, ascii, prepare).await?;
+    Ok(farewell(engine, left, &meta))
+}
+
+fn driver(args: &Args) -> String {
+    if args.auto { "auto".into() } else { super::identity() }
+}
+
+/// The folder of the drill that is meant, if it is not a plan.
+fn left(args: &Args) -> Result<Option<std::path::PathBuf>, Failed> {
+    let is_run = Path::new(&args.plan).join(crate::journal::DATABASE).exists();
+    if !is_run && (Path::new(&args.plan).exists() || crate::builtin::NAMES.contains(&args.plan.as_str())) {
+        return Ok(None);
+    }
+    let runs = Runs::of_user().map_err(|e| journal_failed(&e))?;
+    match runs.find(Some(&args.plan)) {
+        Ok(folder) => Ok(Some(folder)),
+        // What is no run either is answered as a plan that is not there.
+        Err(JournalError::NoRun { .. } | JournalError::NoJournal { .. }) => Ok(None),
+        Err(error) => Err(journal_failed(&error)),
+    }
+}
+
+/// Goes on with a drill that was left.
+async fn resume(args: &Args, ascii: bool, folder: &Path) -> Ends {
+    let meta = Store::open_read(folder).and_then(|s| s.meta()).map_err(|e| journal_failed(&e))?;
+    if !meta.drill {
+        return Err(Failed::new(Exit::Usage, format!("{} is a live run: cutover run {}", meta.run_id, meta.run_id)));
+    }
+    let loaded = super::pinned(&meta)?;
+    let scenario = super::scenario(&loaded, meta.scenario.as_deref().unwrap_or("calm"))?;
+    let engine = build(&loaded, &scenario, folder, &meta, driver(args))?;
+    if args.auto {
+        return headless(engine, args, &scenario, &meta).await;
+    }
+    let speed = args.speed.or(loaded.plan.drill.opening.map(|o| o.speed)).unwrap_or(SPEED);
+    let prepare = async move |mut engine: Engine<Drill>| {
+        engine.backend.set_speed(speed);
+        engine
+    };
+    let (engine, left) = cockpit::open(engine, ascii, prepare).await?;
+    Ok(farewell(engine, left, &meta))
+}
+
+/// Closes a drill whose cockpit was left, and says how to look at it again.
+fn farewell(engine: Engine<Drill>, left: crate::ui::Exit, meta: &Meta) -> Exit {
     let snapshot = engine.snapshot();
     let head = engine.head().to_owned();
     engine.close();
     if !matches!(left, crate::ui::Exit::Signal(_)) {
         println!("drill {}: {} entries, head {head}", meta.run_id, snapshot.ledger.seq);
-        println!("cutover log {} shows what happened", meta.run_id);
+        println!("what happened: cutover log {}", meta.run_id);
+        if snapshot.result.is_none() {
+            println!("to go on with it: cutover drill {}", meta.run_id);
+        }
     }
-    Ok(cockpit::exit_of(&snapshot))
+    cockpit::exit_of(&snapshot)
 }
 
 /// The step at which a cockpit's drill begins.
@@ -74,26 +123,32 @@ fn start_step(loaded: &Loaded, args: &Args, opening: Option<StepId>) -> Result<S
     }
 }
 
-/// A new drill with its first entries.
+/// The engine of a drill: a new one with its first entries, or one that was left, as its folder tells.
 ///
 /// # Errors
-/// When its folder cannot be written.
-pub fn build(
-    loaded: &Loaded,
-    scenario: &Scenario,
-    seed: u64,
-    folder: &Path,
-    meta: &Meta,
-    driver: String,
-) -> Result<Engine<Drill>, Failed> {
+/// When its folder cannot be written or read.
+pub fn build(loaded: &Loaded, scenario: &Scenario, folder: &Path, meta: &Meta, driver: String) -> Result<Engine<Drill>, Failed> {
+    let internal = |what: &str, e: &dyn std::fmt::Display| Failed::new(Exit::Internal, format!("{what}: {e}"));
     let plan = Arc::new(loaded.plan.clone());
-    let store = Store::create(folder, meta).map_err(|e| journal_failed(&e))?;
+    let seed = meta.seed.unwrap_or(0);
+    if !folder.join(crate::journal::DATABASE).exists() {
+        Store::create(folder, meta).map_err(|e| journal_failed(&e))?;
+    }
     let (lease, epoch) = super::lease(folder)?;
+    let store = Store::open(folder).map_err(|e| journal_failed(&e))?;
+    let entries = store.read_all().map_err(|e| journal_failed(&e))?;
+    let core = super::fold(Arc::clone(&plan), &entries)?;
+    let newest = entries.last();
     let (sender, acks) = mpsc::unbounded_channel();
     let writer = Writer::spawn(Leased { store, _lease: lease }, epoch, sender)
-        .map_err(|e| Failed::new(Exit::Internal, format!("cannot start the journal's thread: {e}")))?;
-    let world = World::new(Arc::clone(&plan), scenario, seed, EPOCH);
-    let backend = Drill::new(world, Arc::clone(&plan), EPOCH);
+        .map_err(|e| internal("cannot start the journal's thread", &e))?;
+    let log = Drill::read_log(folder).map_err(|e| internal("cannot read the simulated world's log", &e))?;
+    // Time goes on where the drill was left.
+    let now = newest.map_or(EPOCH, |e| e.at).max(log.last().map_or(EPOCH, |r| r.at));
+    let world = World::restore(Arc::clone(&plan), scenario, seed, EPOCH, &log)
+        .map_err(|e| internal("the simulated world is not what it was", &format!("{e:?}")))?;
+    let mut backend = Drill::new(world, Arc::clone(&plan), now);
+    backend.keep_log(folder).map_err(|e| internal("cannot write the simulated world's log", &e))?;
     let around = Surroundings {
         run: meta.run_id.clone(),
         account: plan.account.clone(),
@@ -102,19 +157,23 @@ pub fn build(
         drill: Some(DrillView { speed: 0, skipping_to: None, faults: Vec::new() }),
         scenario: Some(scenario.name.clone()),
         seed: Some(seed),
-        ledger: ledger(0, String::new()),
+        ledger: ledger(newest.map_or(0, |e| e.seq), newest.map_or_else(String::new, |e| hex(&e.hash))),
     };
-    let genesis = Entry::Genesis {
-        plan: plan.name.clone(),
-        plan_hash: plan.manifest.hash.clone(),
-        scenario: Some(scenario.name.clone()),
-        scenario_hash: Some(scenario.hash.clone()),
-        seed: Some(seed),
-        rules: Some(RULES_VERSION),
-        token_base: format!("drill {seed}"),
-    };
-    let mut engine = Engine::new(Core::new(plan), backend, around, writer, acks);
-    engine.open("auto", vec![genesis, Entry::EngineStarted { resumed: false, open: Vec::new() }]);
+    let mut first = Vec::new();
+    if newest.is_none() {
+        first.push(Entry::Genesis {
+            plan: plan.name.clone(),
+            plan_hash: plan.manifest.hash.clone(),
+            scenario: Some(scenario.name.clone()),
+            scenario_hash: Some(scenario.hash.clone()),
+            seed: Some(seed),
+            rules: Some(RULES_VERSION),
+            token_base: format!("drill {seed}"),
+        });
+    }
+    first.push(Entry::EngineStarted { resumed: newest.is_some(), open: core.unsettled() });
+    let mut engine = Engine::new(core, backend, around, writer, acks);
+    engine.open("auto", first);
     Ok(engine)
 }
 
@@ -137,14 +196,14 @@ impl crate::journal::Append for Leased {
 }
 
 async fn headless(mut engine: Engine<Drill>, args: &Args, scenario: &Scenario, meta: &Meta) -> Ends {
-    let mut operator = Operator::new(args.seed);
+    let mut operator = Operator::new(meta.seed.unwrap_or(args.seed));
     auto::drive(&mut engine, &mut operator, Until::End).await;
     engine.settle().await;
     if let Some(why) = engine.failed() {
         return Err(Failed::new(Exit::Internal, format!("the journal cannot be written: {why}")));
     }
     let snapshot = engine.snapshot();
-    let report = report(&snapshot, engine.head(), scenario, args.seed, meta);
+    let report = report(&snapshot, engine.head(), scenario, meta.seed.unwrap_or(0), meta);
     engine.close();
     if args.json {
         println!("{report:#}");
@@ -201,18 +260,4 @@ fn print_report(report: &serde_json::Value) {
     println!("RTO {} s, RPO {} s (SIMULATED)", report["rto_seconds"], report["rpo_seconds"]);
     println!("downtime {} s of {} s", report["downtime_seconds"], report["downtime_budget_seconds"]);
     println!("journal: run {}, {} entries, head {}", report["run"], report["journal_entries"], report["journal_head"]);
-}
-
-/// Removes the folder of a drill that nobody needs.
-pub fn forget(folder: &Path) {
-    // What cannot be removed is only in the way, not wrong.
-    let _ = std::fs::remove_dir_all(folder);
-}
-
-/// Where drills are kept.
-///
-/// # Errors
-/// When there is no such place.
-pub fn runs() -> Result<Runs, Failed> {
-    Runs::of_user().map_err(|e| journal_failed(&e))
 }

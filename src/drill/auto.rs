@@ -18,24 +18,29 @@ pub enum Until {
     End,
     /// When this step is next and nothing is going on.
     Step(StepId),
-    /// After so many events; how a test finds points to kill at.
-    Events(u64),
+    /// When the journal has so many entries: how a test finds points to kill at.
+    Entries(u64),
 }
 
-/// Lets the auto-operator drive until the drill is over, or until it shall stop. Returns the number of events.
-pub async fn drive(engine: &mut Engine<Drill>, operator: &mut Operator, until: Until) -> u64 {
+/// Lets the auto-operator drive until the drill is over, or until it shall stop.
+pub async fn drive(engine: &mut Engine<Drill>, operator: &mut Operator, until: Until) {
     let limit = engine.core.run.started.max(engine.backend.now()) + i64::from(engine.core.plan.days) * 86_400_000 + PATIENCE_MS;
-    let (mut look_at, mut seen, mut events) = (engine.backend.now(), 0, 0);
+    let (mut look_at, mut seen) = (engine.backend.now(), 0);
     loop {
         engine.settle().await;
-        if engine.failed().is_some() || engine.backend.now() > limit || until == Until::Events(events) {
-            return events;
+        if engine.failed().is_some() || engine.backend.now() > limit {
+            return;
+        }
+        if let Until::Entries(entries) = until
+            && engine.core.run.entries >= entries
+        {
+            return;
         }
         if let Until::Step(step) = until
             && engine.core.run.next_step().is_none_or(|next| next >= step)
             && engine.core.run.job.is_none()
         {
-            return events;
+            return;
         }
         // It looks when something happened, and when it had planned to; a command on its way is not changed any more.
         let now = engine.backend.now();
@@ -50,13 +55,12 @@ pub async fn drive(engine: &mut Engine<Drill>, operator: &mut Operator, until: U
                     engine.backend.schedule(at, Event::Command { by: "auto".into(), command });
                     look_at = Millis::MAX;
                 }
-                Move::GiveUp => return events,
+                Move::GiveUp => return,
             }
         }
         let event = engine.backend.pop(engine.wake().min(look_at));
         let commanded = matches!(event, Event::Command { .. });
         engine.handle(event);
-        events += 1;
         if commanded {
             look_at = engine.backend.now();
             seen = u64::MAX;

@@ -1,6 +1,5 @@
 //! What can go wrong with a journal. Each message says where, what, and what to do about it.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,7 @@ pub enum JournalError {
     /// Another engine holds the run (exit code 6).
     #[error(
         "{folder}: another engine runs this run ({holder}); attach to it, or stop that process and try again",
-        folder = .folder.display(), holder = Holder { pid: *pid, since: *since, identity: identity.as_deref() }
+        folder = .folder.display(), holder = holder(*.pid, *.since, .identity.as_deref())
     )]
     Busy {
         /// The run's folder.
@@ -113,7 +112,7 @@ pub enum JournalError {
     #[error("no folder for runs: set CUTOVER_STATE_DIR, or HOME")]
     NoStateDir,
     /// No run fits what was asked for.
-    #[error("{wanted}: no such run in {}{}", .dir.display(), self::candidates(known))]
+    #[error("{wanted}: no such run in {}{}", .dir.display(), choice(.known))]
     NoRun {
         /// What was asked for.
         wanted: String,
@@ -123,7 +122,7 @@ pub enum JournalError {
         known: Vec<String>,
     },
     /// More than one run fits what was asked for.
-    #[error("{wanted}: more than one run fits in {}{}", .dir.display(), self::candidates(candidates))]
+    #[error("{wanted}: more than one run fits in {}{}", .dir.display(), choice(.candidates))]
     Ambiguous {
         /// What was asked for.
         wanted: String,
@@ -165,26 +164,17 @@ impl JournalError {
 }
 
 /// Says who holds a lease, as far as it is known.
-struct Holder<'a> {
-    pid: Option<u32>,
-    since: Option<i64>,
-    identity: Option<&'a str>,
-}
-
-impl fmt::Display for Holder<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.pid {
-            Some(pid) => write!(f, "process {pid}")?,
-            None => write!(f, "its process is not known")?,
-        }
-        if let Some(identity) = self.identity {
-            write!(f, " of {identity}")?;
-        }
-        match self.since.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()) {
-            Some(since) => write!(f, " since {since:.0}"),
-            None => Ok(()),
-        }
+fn holder(pid: Option<u32>, since: Option<i64>, identity: Option<&str>) -> String {
+    let mut text = pid.map_or_else(|| "its process is not known".to_owned(), |pid| format!("process {pid}"));
+    if let Some(identity) = identity {
+        text.push_str(" of ");
+        text.push_str(identity);
     }
+    if let Some(since) = since.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()) {
+        // Whole seconds are enough to recognise a session.
+        text = format!("{text} since {since:.0}");
+    }
+    text
 }
 
 fn remedy(source: &rusqlite::Error) -> &'static str {
@@ -201,7 +191,7 @@ fn remedy(source: &rusqlite::Error) -> &'static str {
 /// How many candidates a message lists at most.
 const CANDIDATES_MAX: usize = 10;
 
-fn candidates(ids: &[String]) -> String {
+fn choice(ids: &[String]) -> String {
     if ids.is_empty() {
         return "; there are no runs yet, start one with `cutover drill` or `cutover run`".into();
     }

@@ -136,8 +136,10 @@ impl Store {
             statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
         let rows = read().map_err(|e| self.refused("read the facts about the run", e))?;
-        let damaged =
-            |what: String| JournalError::Foreign { file: self.file.clone(), what: format!("its table `meta` is damaged ({what})") };
+        let damaged = |what: String| JournalError::Foreign {
+            file: self.file.clone(),
+            what: format!("its table `meta` is damaged ({what})"),
+        };
         let mut object = serde_json::Map::new();
         for (key, text) in rows {
             let value = serde_json::from_str(&text).map_err(|e| damaged(format!("{key}: {e}")))?;
@@ -214,7 +216,8 @@ impl Store {
     /// # Errors
     /// The first entry that is not as it was written or cannot be read.
     pub fn verify(&self, expected: Option<Hash>) -> Result<Verified, Damage> {
-        let mut entries = Entries { checker: Checker::new(expected), ..self.entries() };
+        let mut entries = self.entries();
+        entries.checker = Checker::new(expected);
         for entry in &mut entries {
             match entry {
                 Ok(_) => {}
@@ -228,7 +231,7 @@ impl Store {
     /// Begins the next epoch. Only the lease calls this, while it holds the lock.
     pub(super) fn next_epoch(&self) -> Result<u64, JournalError> {
         self.conn
-            .query_row("UPDATE lease SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch", [], |row| row.get(0))
+            .query_row("UPDATE lease SET epoch = epoch + 1 WHERE id = 1 RETURNING epoch", [], |row| unsigned(row, 0))
             .map_err(|e| self.refused("take the lease", e))
     }
 
@@ -431,8 +434,8 @@ fn append(conn: &mut Connection, held: u64, drafts: &[Draft]) -> rusqlite::Resul
         for draft in drafts {
             let entry = Stored::seal(end, held, draft);
             insert.execute(params![
-                entry.seq,
-                entry.epoch,
+                clamp(entry.seq),
+                clamp(entry.epoch),
                 entry.at,
                 entry.version,
                 entry.kind,
@@ -450,13 +453,13 @@ fn append(conn: &mut Connection, held: u64, drafts: &[Draft]) -> rusqlite::Resul
 }
 
 fn epoch(conn: &Connection) -> rusqlite::Result<u64> {
-    conn.query_row("SELECT epoch FROM lease WHERE id = 1", [], |row| row.get(0))
+    conn.query_row("SELECT epoch FROM lease WHERE id = 1", [], |row| unsigned(row, 0))
 }
 
 fn head(conn: &Connection) -> rusqlite::Result<Head> {
     let newest = conn
         .query_row("SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1", [], |row| {
-            Ok(Head { seq: row.get(0)?, hash: row.get(1)? })
+            Ok(Head { seq: unsigned(row, 0)?, hash: row.get(1)? })
         })
         .optional()?;
     Ok(newest.unwrap_or(Head::EMPTY))
@@ -467,8 +470,8 @@ fn stored(row: &Row<'_>) -> Result<Stored, Damage> {
     let seq: i64 = row.get(0).unwrap_or_default();
     let read = || -> rusqlite::Result<Stored> {
         Ok(Stored {
-            seq: row.get(0)?,
-            epoch: row.get(1)?,
+            seq: unsigned(row, 0)?,
+            epoch: unsigned(row, 1)?,
             at: row.get(2)?,
             version: row.get(3)?,
             kind: row.get(4)?,
@@ -495,7 +498,13 @@ fn sync_folder(folder: &Path) -> Result<(), JournalError> {
     File::open(folder).and_then(|f| f.sync_all()).map_err(|e| JournalError::io(folder, "make the new folder durable", e))
 }
 
-/// Sequence numbers are signed in SQLite.
+/// Integers are signed in SQLite; below 0 is not one of ours.
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+/// Integers are signed in SQLite; nobody counts as far as that.
 fn clamp(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }

@@ -78,9 +78,21 @@ struct Queue {
     batches: VecDeque<Vec<Draft>>,
     /// Entries in `batches`.
     waiting: usize,
+    /// Appends that the thread has taken and not answered yet.
+    taken: usize,
+    /// Appends that were refused behind others which are not answered yet; they are answered after those.
+    owed: usize,
     /// What every append is answered with until it is lifted.
     refusal: Option<Ack>,
+    /// Set when the thread has crashed, so that nothing lifts the refusal.
+    dead: bool,
     closing: bool,
+}
+
+impl Queue {
+    fn idle(&self) -> bool {
+        self.taken == 0 && self.batches.is_empty()
+    }
 }
 
 impl Writer {
@@ -108,14 +120,18 @@ impl Writer {
         }
         let mut queue = self.shared.lock();
         if queue.refusal.is_none() && queue.waiting + drafts.len() > QUEUE_MAX {
-            // The entries that wait already stand before this one and may still be written.
+            // What waits already stands before this append and will still be written.
             queue.refusal = Some(Ack::Failed(format!(
                 "the journal does not keep up: {} entries wait for the disk; check the volume, then resume",
                 queue.waiting
             )));
         }
         if let Some(refusal) = &queue.refusal {
-            self.shared.answer(refusal.clone());
+            if queue.idle() {
+                self.shared.answer(refusal.clone());
+            } else {
+                queue.owed += 1;
+            }
             return;
         }
         queue.waiting += drafts.len();
@@ -124,12 +140,14 @@ impl Writer {
         self.shared.wake.notify_one();
     }
 
-    /// Accepts appends again after a failure; true unless another engine has taken over. Acknowledgements of
-    /// everything appended before a failed commit are in the channel by the time this returns, so a caller
-    /// that empties the channel now knows what to append again: whatever is not durable.
+    /// Accepts appends again after a failure. When this gives true, everything appended so far has been
+    /// answered: a caller that empties the channel now knows what to append again, namely whatever is not
+    /// durable. It gives false while earlier appends are still being written (ask again later), and for good
+    /// when another engine has taken over or the thread has crashed.
+    #[must_use = "appends go on being refused when this is false"]
     pub fn resume(&self) -> bool {
         let mut queue = self.shared.lock();
-        if matches!(queue.refusal, Some(Ack::Fenced(_))) {
+        if !queue.idle() || queue.dead || matches!(queue.refusal, Some(Ack::Fenced(_))) {
             return false;
         }
         queue.refusal = None;
@@ -170,12 +188,11 @@ impl Shared {
 
     fn run(&self, mut store: impl Append, epoch: u64) {
         while let Some(batches) = self.next_group() {
-            let appends = batches.len();
             let drafts: Vec<Draft> = batches.into_iter().flatten().collect();
             match store.append(epoch, &drafts) {
-                Ok(head) => self.answer(Ack::Durable { seq: head.seq, head: head.hash }),
-                Err(error @ JournalError::Fenced { .. }) => self.refuse(appends, Ack::Fenced(error.to_string())),
-                Err(error) => self.refuse(appends, Ack::Failed(error.to_string())),
+                Ok(head) => self.acknowledge(head),
+                Err(error @ JournalError::Fenced { .. }) => self.refuse(Ack::Fenced(error.to_string())),
+                Err(error) => self.refuse(Ack::Failed(error.to_string())),
             }
         }
     }
@@ -186,6 +203,7 @@ impl Shared {
         loop {
             if !queue.batches.is_empty() {
                 queue.waiting = 0;
+                queue.taken = queue.batches.len();
                 return Some(std::mem::take(&mut queue.batches));
             }
             if queue.closing {
@@ -195,15 +213,26 @@ impl Shared {
         }
     }
 
-    /// Refuses `appends` that were taken, all that wait, and all to come, in one step.
-    fn refuse(&self, appends: usize, refusal: Ack) {
+    fn acknowledge(&self, head: Head) {
         let mut queue = self.lock();
-        let count = appends + queue.batches.len();
-        queue.batches.clear();
-        queue.waiting = 0;
-        for _ in 0..count {
+        self.answer(Ack::Durable { seq: head.seq, head: head.hash });
+        queue.taken = 0;
+        if let (true, Some(refusal)) = (queue.idle(), &queue.refusal) {
+            for _ in 0..queue.owed {
+                self.answer(refusal.clone());
+            }
+            queue.owed = 0;
+        }
+    }
+
+    /// Refuses what was taken, what waits, and what is to come, in one step.
+    fn refuse(&self, refusal: Ack) {
+        let mut queue = self.lock();
+        for _ in 0..queue.taken + queue.batches.len() + queue.owed {
             self.answer(refusal.clone());
         }
+        queue.batches.clear();
+        (queue.waiting, queue.taken, queue.owed) = (0, 0, 0);
         queue.refusal = Some(refusal);
     }
 }
@@ -214,12 +243,11 @@ struct LatchOnPanic<'a>(&'a Shared);
 impl Drop for LatchOnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            // The thread is gone, so this refusal is one that resuming must not lift.
-            self.0.refuse(1, Ack::Fenced("the journal thread has crashed; start the engine again".into()));
+            self.0.lock().dead = true;
+            self.0.refuse(Ack::Failed("the journal thread has crashed; start the engine again".into()));
         }
     }
 }
 
 #[cfg(test)]
-#[path = "writer_tests.rs"]
 mod tests;
