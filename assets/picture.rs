@@ -111,8 +111,8 @@ async fn at_step(scenario: &str) -> Result<(tempfile::TempDir, Engine<Drill>)> {
         workdir: PathBuf::new(),
     };
     let folder = tempfile::tempdir()?;
-    let mut engine = commands::drill::build(&loaded, &scenario, SEED, &folder.path().join("run"), &meta, "oncall@ops".into())
-        .map_err(failed)?;
+    let run = folder.path().join("run");
+    let mut engine = commands::drill::build(&loaded, &scenario, &run, &meta, "oncall@ops".into()).map_err(failed)?;
     auto::drive(&mut engine, &mut Operator::new(SEED), Until::Step(step)).await;
     Ok((folder, engine))
 }
