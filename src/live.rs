@@ -54,7 +54,8 @@ impl Backend for Live {
     fn perform(&mut self, effect: Effect) {
         // Finished tasks are let go of here, so that the set stays as small as what is under way.
         while self.tasks.try_join_next().is_some() {}
-        let (aws, plan, groups, sender) = (self.aws.clone(), Arc::clone(&self.plan), Arc::clone(&self.groups), self.sender.clone());
+        let (aws, plan, groups, sender) =
+            (self.aws.clone(), Arc::clone(&self.plan), Arc::clone(&self.groups), self.sender.clone());
         self.tasks.spawn(async move {
             let event = match effect {
                 Effect::Ask(query) => {

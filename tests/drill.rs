@@ -1,5 +1,7 @@
 //! Drills end as their scenarios say, the same way every time, also when the engine is killed in the middle.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -9,12 +11,13 @@ use cutover::commands::drill::{build, report};
 use cutover::drill::auto::{Until, drive};
 use cutover::drill::operator::Operator;
 use cutover::drill::{Drill, WORLD_LOG};
-use cutover::engine::Engine;
+use cutover::engine::{Backend, Engine};
 use cutover::journal::{DATABASE, Meta, Store};
-use cutover::plan::Scenario;
 use cutover::plan::load::Loaded;
+use cutover::plan::{FaultKind, Scenario};
+use cutover::run::command::DrillCommand;
 use cutover::run::entry::Entry;
-use cutover::run::snapshot::Status;
+use cutover::run::snapshot::{Outcome, Status};
 use cutover::sim::{CallRecord, Deed};
 
 fn meta(loaded: &Loaded, scenario: &str, seed: u64) -> Meta {
@@ -48,7 +51,9 @@ impl Case {
     }
 
     fn engine(&self) -> Engine<Drill> {
-        build(&self.loaded, &self.scenario, &self.folder.path().join("run"), &self.meta, "auto".into()).map_err(|f| f.message).unwrap()
+        build(&self.loaded, &self.scenario, &self.folder.path().join("run"), &self.meta, "auto".into())
+            .map_err(|f| f.message)
+            .unwrap()
     }
 
     async fn to_the_end(&self) -> (serde_json::Value, Engine<Drill>) {
@@ -129,7 +134,9 @@ fn applied(log: &[CallRecord]) -> BTreeMap<String, usize> {
 
 #[tokio::test]
 async fn killed_at_a_hundred_points_nothing_is_lost_or_done_twice() {
-    for (plan, scenario, points) in [("failover-drill", "region-outage", 40), ("failover-drill", "calm", 40), ("medzen", "region-outage", 20)] {
+    for (plan, scenario, points) in
+        [("failover-drill", "region-outage", 40), ("failover-drill", "calm", 40), ("medzen", "region-outage", 20)]
+    {
         let whole = Case::new(plan, scenario, 11);
         let (expected, finished) = whole.to_the_end().await;
         let entries = finished.core.run.entries;
@@ -154,7 +161,9 @@ async fn killed_at_a_hundred_points_nothing_is_lost_or_done_twice() {
             }
             let (report, engine) = case.to_the_end().await;
             let why = format!("{plan} {scenario} killed at entry {point}");
-            assert_eq!(report["outcome"], expected["outcome"], "{why}: {report:#}");
+            let tail: Vec<String> =
+                engine.core.tail.iter().rev().take(12).rev().map(|l| format!("{} {}", l.at, l.text)).collect();
+            assert_eq!(report["outcome"], expected["outcome"], "{why}: {tail:#?} {report:#}");
             let world = engine.backend.world.calls();
             for (token, count) in applied(world) {
                 assert_eq!(count, 1, "{why}: {token} was applied {count} times");
@@ -223,4 +232,20 @@ fn forget_unanswered_call(folder: &Path) {
         let lines: Vec<String> = log[..log.len() - 1].iter().map(|r| serde_json::to_string(r).unwrap() + "\n").collect();
         std::fs::write(folder.join(WORLD_LOG), lines.concat()).unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_outage_is_noticed_when_nothing_is_going_on() {
+    let case = Case::new("medzen", "calm", 5);
+    let mut engine = case.engine();
+    // Everything is in Frankfurt, the run waits for the next day, and then Frankfurt fails.
+    let step = case.loaded.plan.step_named("shift-100").unwrap() + 1;
+    drive(&mut engine, &mut Operator::new(5), Until::Step(step)).await;
+    let failed_at = engine.snapshot().now;
+    engine.backend.drill(&DrillCommand::Inject(FaultKind::RegionDown("eu-central-1".into()))).unwrap();
+    drive(&mut engine, &mut Operator::new(5), Until::End).await;
+    let seen = engine.snapshot();
+    let outage = seen.outage.unwrap();
+    assert!(outage.detected - failed_at < 120_000, "noticed after {} ms", outage.detected - failed_at);
+    assert_eq!(seen.status, Status::Finished(Outcome::RolledBack));
 }

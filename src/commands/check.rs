@@ -13,7 +13,8 @@ use crate::plan::load::Problem;
 /// # Errors
 /// Exit code 3 with every problem.
 pub fn check(args: &Check) -> Ends {
-    let problem = |p: &Problem| json!({ "file": p.file, "line": p.line, "column": p.column, "message": p.message, "help": p.help });
+    let problem =
+        |p: &Problem| json!({ "file": p.file, "line": p.line, "column": p.column, "message": p.message, "help": p.help });
     if args.json {
         let (ok, report) = match crate::builtin::find(&args.plan) {
             Ok(loaded) => (

@@ -140,8 +140,8 @@ pub fn build(loaded: &Loaded, scenario: &Scenario, folder: &Path, meta: &Meta, d
     let core = super::fold(Arc::clone(&plan), &entries)?;
     let newest = entries.last();
     let (sender, acks) = mpsc::unbounded_channel();
-    let writer = Writer::spawn(Leased { store, _lease: lease }, epoch, sender)
-        .map_err(|e| internal("cannot start the journal's thread", &e))?;
+    let writer =
+        Writer::spawn(Leased::new(store, lease), epoch, sender).map_err(|e| internal("cannot start the journal's thread", &e))?;
     let log = Drill::read_log(folder).map_err(|e| internal("cannot read the simulated world's log", &e))?;
     // Time goes on where the drill was left.
     let now = newest.map_or(EPOCH, |e| e.at).max(log.last().map_or(EPOCH, |r| r.at));
@@ -179,10 +179,17 @@ pub fn build(loaded: &Loaded, scenario: &Scenario, folder: &Path, meta: &Meta, d
 
 /// A store that keeps the lease for as long as it is written to.
 pub struct Leased {
-    /// The store.
-    pub store: Store,
-    /// The lease; given back when the store is closed.
-    pub _lease: crate::journal::Lease,
+    store: Store,
+    /// Given back when the store is closed.
+    _lease: crate::journal::Lease,
+}
+
+impl Leased {
+    /// Ties the two together.
+    #[must_use]
+    pub fn new(store: Store, lease: crate::journal::Lease) -> Leased {
+        Leased { store, _lease: lease }
+    }
 }
 
 impl crate::journal::Append for Leased {
@@ -215,23 +222,23 @@ async fn headless(mut engine: Engine<Drill>, args: &Args, scenario: &Scenario, m
 
 /// The JSON object that a headless drill prints.
 #[must_use]
-pub fn report(seen: &Snapshot, head: &str, scenario: &Scenario, seed: u64, meta: &Meta) -> serde_json::Value {
-    let count = |state: StepState| seen.steps.iter().filter(|s| s.state == state).count();
-    let outcome = seen.result.as_ref().map_or("held".into(), |r| serde_json::to_value(r.outcome).unwrap_or_default());
-    let rollback = seen.result.as_ref().and_then(|r| r.rollback.as_ref());
-    let rto = seen.result.as_ref().and_then(|r| r.rto.as_ref());
-    let rpo_ms = seen.result.as_ref().and_then(|r| r.rpo_ms);
+pub fn report(screen: &Snapshot, head: &str, scenario: &Scenario, seed: u64, meta: &Meta) -> serde_json::Value {
+    let count = |state: StepState| screen.steps.iter().filter(|s| s.state == state).count();
+    let outcome = screen.result.as_ref().map_or("held".into(), |r| serde_json::to_value(r.outcome).unwrap_or_default());
+    let rollback = screen.result.as_ref().and_then(|r| r.rollback.as_ref());
+    let rto = screen.result.as_ref().and_then(|r| r.rto.as_ref());
+    let rpo_ms = screen.result.as_ref().and_then(|r| r.rpo_ms);
     let seconds = |ms: i64| ms / 1_000;
     json!({
         "run": meta.run_id,
         "outcome": outcome,
-        "plan": seen.identity.plan,
+        "plan": screen.identity.plan,
         "scenario": scenario.name,
         "seed": seed,
         "simulated": true,
-        "virtual_seconds": seconds(seen.now - seen.started),
+        "virtual_seconds": seconds(screen.now - screen.started),
         "steps": {
-            "total": seen.steps.len(),
+            "total": screen.steps.len(),
             "done": count(StepState::Done),
             "undone": count(StepState::Undone),
             "interrupted": count(StepState::Interrupted),
@@ -246,9 +253,9 @@ pub fn report(seen: &Snapshot, head: &str, scenario: &Scenario, seed: u64, meta:
         "rto": rto.map(|r| json!({ "detect": seconds(r.detect_ms), "decide": seconds(r.decide_ms), "act": seconds(r.act_ms),
                                    "recover": seconds(r.recover_ms) })),
         "rpo_seconds": rpo_ms.map(seconds),
-        "downtime_seconds": seconds(seen.downtime_ms),
-        "downtime_budget_seconds": seconds(seen.budget_ms),
-        "journal_entries": seen.ledger.seq,
+        "downtime_seconds": seconds(screen.downtime_ms),
+        "downtime_budget_seconds": seconds(screen.budget_ms),
+        "journal_entries": screen.ledger.seq,
         "journal_head": head,
     })
 }

@@ -107,7 +107,7 @@ pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool) -> 
         ledger: ledger(newest.map_or(0, |e| e.seq), newest.map_or_else(String::new, |e| hex(&e.hash))),
     };
     let (sender, acks) = mpsc::unbounded_channel();
-    let writer = Writer::spawn(Leased { store, _lease: lease }, epoch, sender)
+    let writer = Writer::spawn(Leased::new(store, lease), epoch, sender)
         .map_err(|e| Failed::new(Exit::Internal, format!("cannot start the journal's thread: {e}")))?;
     let mut first = Vec::new();
     if newest.is_none() {

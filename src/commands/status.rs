@@ -30,7 +30,13 @@ pub fn status(args: &Status) -> Ends {
     println!("status: {:?}", snapshot.status);
     for step in &snapshot.steps {
         let reason = if step.reason.is_empty() { String::new() } else { format!("  ({})", step.reason) };
-        println!("  {:<12} day {:>2}  {:<22} {}{reason}", format!("{:?}", step.state).to_lowercase(), step.day, step.id, step.title);
+        println!(
+            "  {:<12} day {:>2}  {:<22} {}{reason}",
+            format!("{:?}", step.state).to_lowercase(),
+            step.day,
+            step.id,
+            step.title
+        );
     }
     println!("journal: {} entries, head {}", snapshot.ledger.durable, snapshot.ledger.head);
     Ok(Exit::Done)
@@ -79,7 +85,13 @@ fn list(runs: &Runs, as_json: bool) -> Ends {
         println!("no runs in {}", runs.dir().display());
     } else {
         for run in &listing.runs {
-            let state = if run.live { "going on" } else if run.finished() { "ended" } else { "left" };
+            let state = if run.live {
+                "going on"
+            } else if run.finished() {
+                "ended"
+            } else {
+                "left"
+            };
             let kind = if run.meta.drill { "drill" } else { "live" };
             println!("{}  {kind:<5} {:<16} {state:<9} begun {}", run.meta.run_id, run.meta.plan_name, time(run.meta.created_at));
         }

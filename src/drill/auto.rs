@@ -3,8 +3,8 @@
 use super::Drill;
 use super::operator::{Move, Operator};
 use crate::cloud::Millis;
-use crate::engine::Engine;
 use crate::engine::Backend;
+use crate::engine::Engine;
 use crate::plan::StepId;
 use crate::run::event::Event;
 

@@ -17,11 +17,16 @@ const IDLE_MS: i64 = 600_000;
 /// How often it tries a failed step again before it gives up.
 const RETRIES: u32 = 3;
 
+/// How often it looks at a rollback whose records cannot be read before it gives up: ten minutes.
+const GLANCES: u32 = 1_200;
+
 /// The auto-operator.
 #[derive(Debug)]
 pub struct Operator {
     random: ChaCha8Rng,
     retries: u32,
+    /// Looks at a rollback whose records are still being read.
+    glances: u32,
     waiting_since: Option<(usize, Millis)>,
 }
 
@@ -40,7 +45,7 @@ impl Operator {
     /// An operator whose reaction times follow from the seed.
     #[must_use]
     pub fn new(seed: u64) -> Operator {
-        Operator { random: ChaCha8Rng::seed_from_u64(seed ^ 0x6f70_6572_6174_6f72), retries: 0, waiting_since: None }
+        Operator { random: ChaCha8Rng::seed_from_u64(seed ^ 0x6f70_6572_6174_6f72), retries: 0, glances: 0, waiting_since: None }
     }
 
     /// A reaction time in milliseconds.
@@ -60,14 +65,13 @@ impl Operator {
         }
         if let Some(offer) = &seen.offer {
             // It has read what would happen; now it decides.
-            return match (&offer.fingerprint, &offer.caution) {
-                (Some(fingerprint), _) => {
-                    let (name, offer, word) = (offer.name.clone(), fingerprint.clone(), offer.confirm_word.clone());
-                    Move::Command(seen.now + self.reaction(3_000, 15_000), Command::ConfirmRollback { name, offer, word })
-                }
-                (None, Some(_)) => Move::GiveUp,
-                (None, None) => Move::Look(seen.now + 500),
-            };
+            if let Some(fingerprint) = &offer.fingerprint {
+                self.glances = 0;
+                let (name, offer, word) = (offer.name.clone(), fingerprint.clone(), offer.confirm_word.clone());
+                return Move::Command(seen.now + self.reaction(3_000, 15_000), Command::ConfirmRollback { name, offer, word });
+            }
+            self.glances += 1;
+            return if self.glances > GLANCES { Move::GiveUp } else { Move::Look(seen.now + 500) };
         }
         if let Status::RollingBack { .. } = seen.status {
             return self.sign(seen).unwrap_or(Move::Look(seen.now + IDLE_MS));

@@ -91,6 +91,7 @@ impl Core {
         for entry in first {
             self.write(now, actor.to_owned(), entry, &mut outcome);
         }
+        self.attend(now);
         self.settle(now, &mut outcome);
         outcome
     }
@@ -154,9 +155,13 @@ impl Core {
             outcome.reply = decision.reply;
         }
         if wrote {
-            let conditions = attention(&self.plan, &self.run);
-            self.watch.attend(&self.plan, now, &conditions);
+            self.attend(now);
         }
+    }
+
+    fn attend(&mut self, now: Millis) {
+        let conditions = attention(&self.plan, &self.run);
+        self.watch.attend(&self.plan, now, &conditions);
     }
 
     fn write(&mut self, now: Millis, actor: String, entry: Entry, outcome: &mut Outcome) {

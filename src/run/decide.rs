@@ -176,14 +176,12 @@ fn command_given(ctx: Ctx<'_>, command: Command) -> Decision {
 
 /// Freezes forward progress and shows a rollback.
 fn freeze(ctx: Ctx<'_>, of: RollbackRef) -> Decision {
-    let mut decision = Decision {
-        prepare: Some(Prepared { of: of.clone(), since: ctx.now }),
-        reply: Some(Reply::Ok(format!("frozen; reading what '{of}' would change"))),
-        ..Decision::default()
-    };
+    let mut decision =
+        Decision { reply: Some(Reply::Ok(format!("frozen; reading what '{of}' would change"))), ..Decision::default() };
     if ctx.run.hold.is_none() {
         decision.entries.push((false, Entry::Held { reason: format!("looking at rollback {of}") }));
     }
+    decision.prepare = Some(Prepared { of, since: ctx.now });
     decision
 }
 
@@ -339,20 +337,17 @@ fn next_rollback_step(ctx: Ctx<'_>, active: &super::state::RollbackRun, decision
             .and_then(|r| r.steps.get(active.steps_done))
             .map(|s| (JobRef::Rollback(name.clone(), s.id.clone()), Some(s))),
     };
-    match next {
+    if let Some((job, step)) = next {
         // Moving traffic in a rollback is never gated; anything else needs its proof.
-        Some((job, step)) => {
-            let proof = step.filter(|s| !moves_traffic(&s.action)).map(|s| s.gate.as_slice()).unwrap_or_default();
-            if gate::all(ctx.plan, ctx.watch, proof, ctx.now) == Verdict::Pass {
-                decision.write(Entry::Started { job, evidence: gate::evidence(ctx.plan, ctx.watch, proof) });
-            }
+        let proof = step.filter(|s| !moves_traffic(&s.action)).map(|s| s.gate.as_slice()).unwrap_or_default();
+        if gate::all(ctx.plan, ctx.watch, proof, ctx.now) == Verdict::Pass {
+            decision.write(Entry::Started { job, evidence: gate::evidence(ctx.plan, ctx.watch, proof) });
         }
-        None => {
-            decision.write(Entry::RollbackDone { rollback: active.of.clone() });
-            if let RollbackRef::Undo(step) = &active.of {
-                decision.write(Entry::Held { reason: format!("{step} was taken back") });
-            }
-        }
+        return;
+    }
+    decision.write(Entry::RollbackDone { rollback: active.of.clone() });
+    if let RollbackRef::Undo(step) = &active.of {
+        decision.write(Entry::Held { reason: format!("{step} was taken back") });
     }
 }
 

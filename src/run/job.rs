@@ -22,12 +22,11 @@ const REPLANS: usize = 5;
 /// Takes the current job one step further.
 pub fn advance(ctx: Ctx<'_>, job: &Job, decision: &mut Decision) {
     let undo;
-    let (action, verify) = match definition(ctx.plan, &job.of) {
-        Some(step) => (&step.action, step.verify.as_slice()),
-        None => {
-            undo = Action::Restore { steps: restored_by(ctx.plan, &job.of) };
-            (&undo, [].as_slice())
-        }
+    let (action, verify) = if let Some(step) = definition(ctx.plan, &job.of) {
+        (&step.action, step.verify.as_slice())
+    } else {
+        undo = Action::Restore { steps: restored_by(ctx.plan, &job.of) };
+        (&undo, [].as_slice())
     };
     if job.acted.is_some() {
         if gate::all(ctx.plan, ctx.watch, verify, ctx.now) == Verdict::Pass {
@@ -343,6 +342,7 @@ fn stack_query(action: &StackAction) -> Query {
 }
 
 /// The stack as seen at `since` or later; asks for it when it was not.
+#[expect(clippy::option_option, reason = "not looked yet, and looked but not there, are different things")]
 fn look<'a>(ctx: Ctx<'a>, action: &StackAction, since: Millis, decision: &mut Decision) -> Option<Option<&'a StackInfo>> {
     let seen = ctx.watch.stack(&action.region, &action.name, since);
     if seen.is_none() {

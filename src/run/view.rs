@@ -221,12 +221,11 @@ fn job_view(ctx: Ctx<'_>, job: &Job) -> WorkView {
     let papers = ctx.run.papers.get(&job.of);
     let definition = definition(ctx.plan, &job.of);
     let undo;
-    let action = match definition {
-        Some(step) => &step.action,
-        None => {
-            undo = Action::Restore { steps: restored_by(ctx.plan, &job.of) };
-            &undo
-        }
+    let action = if let Some(step) = definition {
+        &step.action
+    } else {
+        undo = Action::Restore { steps: restored_by(ctx.plan, &job.of) };
+        &undo
     };
     let change_set = job::change_set(ctx, job).filter(|_| job.calls.len() == 1);
     let last = job.calls.last().and_then(|id| ctx.run.calls.get(id));
@@ -354,9 +353,9 @@ pub fn call_view(call: &Call, sent: bool, state: &str) -> CallView {
             for old in delete {
                 match create.iter().find(|new| weight_only(old, new)) {
                     Some(new) => {
-                        let set = old.set.as_deref().unwrap_or(&old.name);
-                        lines.push(DiffLine::Minus(format!("{set} weight {}", old.weight.unwrap_or(0))));
-                        lines.push(DiffLine::Plus(format!("{set} weight {}", new.weight.unwrap_or(0))));
+                        let name = old.set.as_deref().unwrap_or(&old.name);
+                        lines.push(DiffLine::Minus(format!("{name} weight {}", old.weight.unwrap_or(0))));
+                        lines.push(DiffLine::Plus(format!("{name} weight {}", new.weight.unwrap_or(0))));
                     }
                     None => lines.push(DiffLine::Minus(old.to_string())),
                 }

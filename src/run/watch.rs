@@ -159,7 +159,9 @@ impl Watch {
                 monitors.into_iter().map(|m| (m, Reading { at: now, value: missing.clone() })).collect()
             }
         };
+        let mut alarmed = false;
         for (monitor, reading) in readings {
+            alarmed |= matches!(reading.value, Value::Failed(_)) || self.rings[monitor].last_failed.is_some();
             let gap_ms = self.stale_after_ms(plan, monitor);
             let ring = &mut self.rings[monitor];
             let newest = ring.samples.back().map(|s| s.0);
@@ -188,6 +190,12 @@ impl Watch {
                     tracker.reading(condition, &self.rings[monitor], &plan.monitors[monitor], now, fresh, broken);
                 }
             }
+            let ring = &mut self.rings[monitor];
+            ring.last_failed = ring.last_failed.filter(|at| now - at < ALERT_MS);
+        }
+        // One failure is looked at more closely at once, or an outage would be noticed minutes late.
+        if alarmed {
+            self.set_intervals(plan, now);
         }
     }
 

@@ -20,6 +20,8 @@ import pyte
 ROWS, COLUMNS = 45, 160
 # A dialog ignores keys for 300 ms after it opens, so that nothing typed ahead can confirm it.
 DEAD_TIME_S = 0.45
+# The prompt begins with the key that it speaks of.
+PROMPT = re.compile(r"(n|A|i|c|q|R|space)  \S")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -65,7 +67,7 @@ class Seat:
         )
 
     def status(self, run=None):
-        """The snapshot that `status --json` prints, or None when there is none yet."""
+        """What `status --json` prints: the snapshot of a run, or the list of all runs; None when it prints nothing."""
         done = self.command("status", *([run] if run else []), "--json")
         if not done.stdout.strip():
             return None
@@ -73,6 +75,11 @@ class Seat:
             return json.loads(done.stdout)
         except json.JSONDecodeError as error:
             raise AssertionError(f"`status --json` printed no JSON: {error}\n{done.stdout}\n{done.stderr}") from error
+
+    def live_run(self):
+        """Id of the run that is going on, or None."""
+        rows = self.status() or []
+        return next((row["run"] for row in rows if row["live"]), None)
 
     def journal(self, run):
         """All entries of a run's journal."""
@@ -90,13 +97,24 @@ class Seat:
         return Cockpit(self, [str(arg) for arg in args])
 
 
+class _Screen(pyte.Screen):
+    """A screen that answers when it is asked something, as every terminal does."""
+
+    def __init__(self, answer):
+        self._answer = answer
+        super().__init__(COLUMNS, ROWS)
+
+    def write_process_input(self, data):
+        self._answer(data)
+
+
 class Cockpit:
     """One process of the binary in a terminal of 160 by 45."""
 
     def __init__(self, seat, args):
         self.seat = seat
         self.args = args
-        self._screen = pyte.Screen(COLUMNS, ROWS)
+        self._screen = _Screen(self._answer)
         self._stream = pyte.ByteStream(self._screen)
         self._lock = threading.Lock()
         self.raw = bytearray()
@@ -116,6 +134,10 @@ class Cockpit:
         self._tty = os.open(_slave_path(self.child.child_fd), os.O_RDWR | os.O_NOCTTY)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def _answer(self, data):
+        """What a terminal says by itself, for example where its cursor is."""
+        os.write(self.child.child_fd, data.encode())
 
     # --- looking ------------------------------------------------------------------------------------------------
 
@@ -175,7 +197,10 @@ class Cockpit:
     def press(self, keys):
         """Types characters one by one, as fingers do: what arrives in one read may be taken for a paste."""
         for key in keys:
-            os.write(self.child.child_fd, key.encode())
+            try:
+                os.write(self.child.child_fd, key.encode())
+            except OSError:
+                return
             time.sleep(0.06)
 
     def confirm(self, key):
@@ -191,8 +216,12 @@ class Cockpit:
     # --- the run ------------------------------------------------------------------------------------------------
 
     def run_id(self, timeout_s=20):
-        """Id of the run, as the first line shows it."""
-        return self.wait_for(re.compile(r"\brun (\S+)"), timeout_s, "the run's id").group(1)
+        """Id of the run, once the cockpit shows it. The first line has no room for it beside a long identity."""
+        self.wait_for("[LIVE]", timeout_s)
+        run = self.seat.live_run()
+        if run is None:
+            self.fail(f"`status --json` names no run that is going on: {self.seat.status()}")
+        return run
 
     def step(self):
         """Id of the step in the panel of the current step, or None while it shows another thing."""
@@ -216,6 +245,12 @@ class Cockpit:
     def follow_prompt(self):
         """Presses what the prompt offers; returns whether it did."""
         prompt = self.prompt()
+        if not PROMPT.match(prompt):
+            # A notice about the last key stands there for some seconds, or until any key. This one only focuses the panel
+            # of the current step.
+            self.press("2")
+            time.sleep(0.1)
+            prompt = self.prompt()
         if prompt.startswith("i  tick"):
             self.press("i")
             self._until_other(prompt)
@@ -282,10 +317,16 @@ class Cockpit:
     def quit(self, timeout_s=15):
         """Leaves with q, which asks first while a run is going on."""
         self.press("q")
-        end = time.monotonic() + 1.0
-        while self.alive() and time.monotonic() < end:
+        end = time.monotonic() + 3
+        while self.alive() and "Leave?" not in self.screen():
+            if time.monotonic() > end:
+                self.fail("q neither left nor asked within 3 s")
             time.sleep(0.05)
-        if self.alive():
+        # On a busy machine the first Y may still fall into the dialog's dead time.
+        for _ in range(3):
+            time.sleep(DEAD_TIME_S)
+            if not self.alive():
+                break
             self.press("Y")
         return self.wait_exit(timeout_s)
 
