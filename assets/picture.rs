@@ -52,11 +52,15 @@ fn main() -> Result<()> {
 }
 
 /// Where a picture is kept.
+#[must_use]
 pub fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join(name)
 }
 
 /// Every picture: its file's name and what belongs into it.
+///
+/// # Errors
+/// When the drill cannot be kept in a temporary folder, or never comes to the moment that is to be seen.
 pub fn pictures() -> Result<Vec<(&'static str, String)>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { Ok(vec![("screen.svg", half().await?), ("rollback.svg", rollback().await?)]) })

@@ -87,11 +87,11 @@ impl Desk {
 #[test]
 fn help_is_what_it_was() {
     let desk = Desk::new();
-    let mut all = String::new();
-    for command in ["", "drill", "run", "rollback", "status", "check", "log"] {
+    let help = |command: &str| {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
-        all.push_str(&format!("$ cutover {}\n{}\n", args.join(" "), desk.cutover(&args).expect(0, "Usage").out));
-    }
+        format!("$ cutover {}\n{}\n", args.join(" "), desk.cutover(&args).expect(0, "Usage").out)
+    };
+    let all: String = ["", "drill", "run", "rollback", "status", "check", "log"].into_iter().map(help).collect();
     insta::assert_snapshot!("help", all);
 }
 
