@@ -211,3 +211,12 @@ fn every_size_down_to_one_cell_is_painted_and_keeps_what_matters() {
         assert!(tiny.contains(needle), "{needle} is missing:\n{tiny}");
     }
 }
+
+#[test]
+fn an_open_checklist_comes_before_its_verify() {
+    let mut snapshot = checklist();
+    snapshot.work.as_mut().unwrap().verify = calm().work.unwrap().verify;
+    let painted = text(&screen(ASCII, &snapshot, "", 80, 24));
+    let (items, verify) = (painted.find("phones are answered").unwrap(), painted.find("verify to be done").unwrap());
+    assert!(items < verify, "{painted}");
+}

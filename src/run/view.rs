@@ -690,9 +690,11 @@ fn result(ctx: Ctx<'_>) -> Option<ResultView> {
     let rto = outage.zip(rollback).and_then(|(outage, rollback)| {
         let ended = outage.ended?;
         let acted = rollback.in_sync.or(rollback.done)?;
+        // Somebody may have decided before the outage was told from a single failure: nothing took less than no time.
+        let noticed = outage.detected.min(rollback.confirmed);
         Some(RtoView {
-            detect_ms: outage.detected - outage.began,
-            decide_ms: rollback.confirmed - outage.detected,
+            detect_ms: noticed - outage.began,
+            decide_ms: rollback.confirmed - noticed,
             act_ms: acted - rollback.confirmed,
             recover_ms: ended - acted,
             total_ms: ended - outage.began,

@@ -47,7 +47,9 @@ pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
     let gate = conditions::lines("gate to start", &work.gate, true, theme, width);
     let verify = conditions::lines("verify to be done", &work.verify, going, theme, width);
     let (first, later) = if going { (verify, gate) } else { (gate, verify) };
-    push_section(lines, first);
+    let (before, after) = if going { (Vec::new(), first) } else { (first, Vec::new()) };
+    push_section(lines, before);
+    // An open checklist is what there is to do; its verify comes when all is ticked.
     if !work.items.is_empty() {
         lines.push(Line::default());
         let selected = app.selected_item(work);
@@ -58,6 +60,7 @@ pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
             lines.push(item_line(item, *done, Some(index) == selected, theme, width));
         }
     }
+    push_section(lines, after);
     push_section(lines, changes(work, theme, width));
     if let Some(call) = &work.call {
         let title = if call.sent { "last call" } else { "next call (not sent)" };
