@@ -1,5 +1,6 @@
 //! A drill: the simulated cloud on a heap of virtual time, behind the same seam as the real one.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
@@ -46,6 +47,8 @@ pub struct Drill {
     ordinal: u64,
     /// Virtual time of the last event.
     current: Millis,
+    /// The latest time that was ever told: time must not run backwards between two events.
+    told: Cell<Millis>,
     /// When that was in real time.
     since: Instant,
     speed: u32,
@@ -92,6 +95,7 @@ impl Drill {
             heap: BinaryHeap::new(),
             ordinal: 0,
             current: now,
+            told: Cell::new(now),
             since: Instant::now(),
             speed: 1,
             skip_to: None,
@@ -147,13 +151,13 @@ impl Drill {
     /// Schedules an event.
     pub fn schedule(&mut self, at: Millis, event: Event) {
         self.ordinal += 1;
-        self.heap.push(Reverse(Scheduled { at: at.max(self.current), ordinal: self.ordinal, event }));
+        self.heap.push(Reverse(Scheduled { at: at.max(self.current).max(self.told.get()), ordinal: self.ordinal, event }));
     }
 
     /// The next event at once, whatever the speed: the one that is scheduled, or a tick at `wake`.
     pub fn pop(&mut self, wake: Millis) -> Event {
         let due = self.next_at(wake);
-        self.current = due;
+        self.current = due.max(self.told.get());
         self.since = Instant::now();
         match self.heap.peek() {
             Some(Reverse(first)) if first.at <= due => self.heap.pop().map_or(Event::Tick, |Reverse(s)| s.event),
@@ -174,24 +178,30 @@ impl Drill {
     /// Faults that can be injected by hand: a region goes away, a replication falls behind.
     fn faults(&self) -> Vec<(String, FaultKind)> {
         let regions = self.plan.regions.iter().map(|r| (format!("{} fails", r.label), FaultKind::RegionDown(r.name.clone())));
+        // Route 53 is changed through us-east-1: without it no record can be shifted (rule 5).
+        let control = (!self.plan.regions.iter().any(|r| r.name == "us-east-1")).then(|| {
+            ("us-east-1 fails, and with it Route 53's control plane".to_owned(), FaultKind::RegionDown("us-east-1".into()))
+        });
         let lag = |(id, monitor): (MonitorId, &crate::plan::Monitor)| match &monitor.source {
             Source::Metric(metric) if metric.replication => {
                 Some((format!("{} rises to 17m", monitor.title), FaultKind::Lag(id, INJECTED_LAG)))
             }
             _ => None,
         };
-        regions.chain(self.plan.monitors.iter().enumerate().filter_map(lag)).take(9).collect()
+        regions.chain(control).chain(self.plan.monitors.iter().enumerate().filter_map(lag)).take(9).collect()
     }
 }
 
 impl Backend for Drill {
     fn now(&self) -> Millis {
         if self.flat_out || self.skipping() || self.speed == 0 {
-            return self.current;
+            return self.current.max(self.told.get());
         }
         let passed = i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX / 100_000) * i64::from(self.speed);
         let limit = self.heap.peek().map_or(Millis::MAX, |Reverse(s)| s.at);
-        (self.current + passed).min(limit.max(self.current))
+        let now = (self.current + passed).min(limit.max(self.current)).max(self.told.get());
+        self.told.set(now);
+        now
     }
 
     fn perform(&mut self, effect: Effect) {

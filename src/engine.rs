@@ -231,9 +231,9 @@ impl<B: Backend> Engine<B> {
                     (published, dirty) = (Instant::now(), false);
                 }
                 event = self.backend.next(wake), if may_go_on => {
-                    let before = self.backend.is_flat_out() && view_blocked(&self.core, self.backend.now());
+                    let before = self.backend.is_flat_out().then(|| is_blocked(&self.core, self.backend.now()));
                     self.handle(event);
-                    if before && !view_blocked(&self.core, self.backend.now()) {
+                    if before.is_some_and(|before| before != is_blocked(&self.core, self.backend.now())) {
                         self.backend.stop_skipping();
                     }
                     dirty = true;
@@ -249,8 +249,8 @@ impl<B: Backend> Engine<B> {
     }
 }
 
-/// Whether the next step is blocked: a drill that skips ahead stops when it no longer is.
-fn view_blocked(core: &Core, now: Millis) -> bool {
+/// Whether the next step is blocked: a drill that skips ahead stops when a gate opens or shuts.
+fn is_blocked(core: &Core, now: Millis) -> bool {
     crate::run::decide::blocked(core.ctx(now)).is_some()
 }
 

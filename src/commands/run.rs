@@ -99,7 +99,7 @@ pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool) -> 
     let around = Surroundings {
         run: meta.run_id.clone(),
         account: plan.account.clone(),
-        driver: format!("{} ({})", super::identity(), arn.rsplit('/').next().unwrap_or_default()),
+        driver: format!("{} ({})", super::identity(), arn.rsplit(['/', ':']).next().unwrap_or_default()),
         epoch,
         drill: None,
         scenario: None,

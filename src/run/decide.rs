@@ -131,7 +131,7 @@ fn command_given(ctx: Ctx<'_>, command: Command) -> Decision {
             },
         },
         Command::GoOn if run.hold.is_some() => Decision::refuse("the run is held: continue first"),
-        Command::GoOn if run.active_rollback().is_some() => Decision::refuse("a rollback is going on"),
+        Command::GoOn if run.active_rollback().is_some() || rolled_back(run) => Decision::refuse("a rollback is going on"),
         Command::GoOn => Decision::by_command(Entry::GoOn { on: true, why: String::new() }, "going on until something needs you"),
         Command::Execute { step, word } => execute(ctx, &step, word.as_deref()),
         Command::Hold { .. } if run.hold.is_some() => {
@@ -150,7 +150,7 @@ fn command_given(ctx: Ctx<'_>, command: Command) -> Decision {
             }
             _ => Decision::refuse(format!("'{step}' has no such item to tick now")),
         },
-        Command::PrepareRollback { .. } | Command::PrepareUndo { .. } if run.active_rollback().is_some() => {
+        Command::PrepareRollback { .. } | Command::PrepareUndo { .. } if run.active_rollback().is_some() || rolled_back(run) => {
             Decision::refuse("a rollback is going on")
         }
         Command::PrepareRollback { name } => match rollback::choose(ctx, name.as_deref()) {
@@ -211,10 +211,13 @@ fn current<'a>(ctx: Ctx<'a>, name: &str) -> Option<(&'a Job, &'a Action)> {
 pub fn blocked(ctx: Ctx<'_>) -> Option<String> {
     let run = ctx.run;
     if let Some((outcome, _)) = &run.finished {
-        return Some(format!("the run has ended: {outcome:?}"));
+        return Some(format!("the run has ended: {}", outcome.word()));
     }
     if let Some(rollback) = run.active_rollback() {
         return Some(format!("rollback {} is going on", rollback.of));
+    }
+    if rolled_back(run) {
+        return Some("rolled back; waiting until users are served again".into());
     }
     if let Some(hold) = &run.hold {
         return Some(format!("held: {}", hold.reason));
@@ -232,6 +235,12 @@ pub fn blocked(ctx: Ctx<'_>) -> Option<String> {
         Verdict::Fail(why) => Some(why),
         Verdict::Unknown(why) => Some(format!("UNKNOWN {why}")),
     }
+}
+
+/// True when a rollback of the plan has done all its steps: nothing goes forward any more.
+#[must_use]
+pub fn rolled_back(run: &Run) -> bool {
+    run.rollback.as_ref().is_some_and(|r| r.done.is_some() && matches!(r.of, RollbackRef::Plan(_)))
 }
 
 fn started(ctx: Ctx<'_>, step: &Step) -> Entry {

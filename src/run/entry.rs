@@ -292,7 +292,7 @@ impl Entry {
                 FaultKind::Lag(_, micros) => format!("fault injected: lag {}s", micros / 1_000_000),
             },
             Entry::Note { text } => format!("note: {text}"),
-            Entry::Finished { outcome } => format!("finished: {outcome:?}"),
+            Entry::Finished { outcome } => format!("finished: {}", outcome.word()),
         }
     }
 }

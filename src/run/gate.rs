@@ -72,7 +72,12 @@ fn compare(stat: Stat, limit: Quantity, ring: &Ring, monitor: &Monitor, latest: 
         return Verdict::Unknown("no samples in the window".into());
     };
     let holds = if below { value < limit.micros } else { value > limit.micros };
-    if holds { Verdict::Pass } else { Verdict::Fail(format!("{} is {}", stat_name(stat), show(monitor, stat, value))) }
+    let sign = if below { '<' } else { '>' };
+    if holds {
+        Verdict::Pass
+    } else {
+        Verdict::Fail(format!("{} is {}, wanted {sign} {limit}", stat_name(stat), show(monitor, stat, value)))
+    }
 }
 
 /// A statistic over the samples after `from`, in millionths; `None` without samples. A failed probe counts as

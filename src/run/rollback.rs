@@ -36,6 +36,9 @@ pub fn choose<'a>(ctx: Ctx<'a>, name: Option<&str>) -> Result<&'a Rollback, Stri
 /// whose step has started.
 #[must_use]
 pub fn applying(ctx: Ctx<'_>) -> Option<&Rollback> {
+    if ctx.run.finished.is_some() {
+        return None;
+    }
     let mut started = ctx.plan.rollbacks.iter().filter(|r| window_start(ctx, r).is_some());
     let open =
         ctx.plan.rollbacks.iter().find(|r| {
@@ -253,21 +256,21 @@ pub fn readiness(ctx: Ctx<'_>, rollback: &Rollback) -> Armed {
     Armed::Armed
 }
 
-/// A record that is not as this run left it.
+/// A record that is not as this run left it. While a change of this run's own is on its way there is nothing to tell.
 fn conflict(ctx: Ctx<'_>, rollback: &Rollback) -> Option<String> {
     for action in rollback.steps.iter().map(|s| &s.action) {
         for place in change::places(ctx.plan, ctx.run, action) {
-            let last = ctx.run.calls.values().rev().find_map(|call| match &call.call {
+            let newest = ctx.run.calls.values().rev().find_map(|call| match &call.call {
                 Call::ChangeRecords { zone, create, .. }
                     if *zone == place.zone
-                        && matches!(call.state, CallState::Applied(..))
+                        && !matches!(call.state, CallState::Refused(_))
                         && create.iter().any(|r| r.name == place.name) =>
                 {
-                    Some((call.changed, create))
+                    Some((&call.state, call.changed, create))
                 }
                 _ => None,
             });
-            let Some((changed, create)) = last else { continue };
+            let Some((CallState::Applied(_, Some(_)), changed, create)) = newest else { continue };
             let Some(Ok(sets)) = ctx.watch.records(&place, changed) else { continue };
             if let Some(other) = create.iter().filter(|r| r.name == place.name).find(|r| !sets.contains(r)) {
                 let now = sets.iter().find(|r| r.key() == other.key()).map_or_else(|| "gone".to_owned(), ToString::to_string);

@@ -140,6 +140,18 @@ pub enum Outcome {
     Held,
 }
 
+impl Outcome {
+    /// The outcome for people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Completed => "completed",
+            Outcome::RolledBack => "rolled back",
+            Outcome::Held => "held",
+        }
+    }
+}
+
 /// A phase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhaseView {

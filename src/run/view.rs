@@ -3,7 +3,7 @@
 use super::change::{self, Read};
 use super::command::Verb;
 use super::core::Core;
-use super::decide::{Ctx, blocked, traffic_place};
+use super::decide::{Ctx, blocked, rolled_back, traffic_place};
 use super::entry::{JobRef, RollbackRef};
 use super::snapshot::{
     AlertView, Armed, CallView, ConditionView, DiffLine, DrillView, Freshness, Identity, LedgerView, Level, MonitorView,
@@ -176,6 +176,9 @@ fn work(ctx: Ctx<'_>) -> Option<WorkView> {
     if let Some(job) = &run.job {
         return Some(job_view(ctx, job));
     }
+    if run.finished.is_some() || rolled_back(run) {
+        return None;
+    }
     let step = &ctx.plan.steps[run.next_step()?];
     let state = &run.steps[run.next_step()?];
     let preview = preview(ctx, &step.action);
@@ -183,7 +186,7 @@ fn work(ctx: Ctx<'_>) -> Option<WorkView> {
         id: step.id.clone(),
         title: step.title.clone(),
         note: step.note.clone(),
-        doing: if state.reason.is_empty() { String::new() } else { format!("{:?}: {}", state.state, state.reason) },
+        doing: if state.reason.is_empty() { String::new() } else { format!("{}: {}", state_word(state.state), state.reason) },
         state: state.state,
         since: state.ended,
         expected_ms: step.expected_ms,
@@ -197,6 +200,18 @@ fn work(ctx: Ctx<'_>) -> Option<WorkView> {
         output: Vec::new(),
         blocked: blocked(ctx),
     })
+}
+
+fn state_word(state: StepState) -> &'static str {
+    match state {
+        StepState::Pending => "not started",
+        StepState::Running => "running",
+        StepState::Verifying => "verifying",
+        StepState::Done => "done",
+        StepState::Failed => "failed",
+        StepState::Interrupted => "interrupted",
+        StepState::Undone => "taken back",
+    }
 }
 
 fn conditions_of(step: &Step) -> &[ConditionId] {
@@ -604,7 +619,14 @@ pub fn alerts(ctx: Ctx<'_>) -> Vec<KeyedAlert> {
     };
     if let Some(outage) = ctx.run.open_outage() {
         let failing = crate::plan::Quantity { micros: outage::failing_ppm(ctx), unit: crate::plan::Unit::Share };
-        let text = format!("users are failing: {failing} of requests, for {}", format_ms(ctx.now - outage.began));
+        let text = if outage::failing_ppm(ctx) == 0 {
+            format!(
+                "users are served again; the outage of {} is over after a minute without failures",
+                format_ms(ctx.now - outage.began)
+            )
+        } else {
+            format!("users are failing: {failing} of requests, for {}", format_ms(ctx.now - outage.began))
+        };
         add("outage".into(), Level::Warning, text, outage.began);
     }
     for (id, run) in ctx.run.steps.iter().enumerate().filter(|(_, s)| s.state == StepState::Failed) {
