@@ -141,8 +141,8 @@ mod tests {
             ]];
             lines(&columns, rows, width, Style::new(), "~")[1].to_string()
         };
-        assert_eq!(row(40), "Germany to Frankfurt this vantage ~ 3s ");
+        assert_eq!(row(40), "Germany to Frankfurt this vantage i~ 3s ");
         assert_eq!(row(33), "Germany to Frankfurt this va~ 3s ");
-        assert_eq!(row(26), "Germany to Frankfurt t~ 3s");
+        assert_eq!(row(27), "Germany to Frankfurt t~ 3s ");
     }
 }
