@@ -53,7 +53,7 @@ pub struct Drill {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Begin on this day; the days before are done by the simulator.
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_name = "DAY", conflicts_with = "auto")]
     pub from: Option<u32>,
     /// Virtual seconds per real second in the cockpit.
     #[arg(long, value_name = "X")]

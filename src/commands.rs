@@ -102,14 +102,47 @@ pub fn scenario(loaded: &Loaded, name: &str) -> Result<Scenario, Failed> {
     })
 }
 
-/// Who sits at this machine: the user as the operating system knows them, and the host.
+/// Who sits at this machine: the user as the operating system knows them (not as the environment says), and the host.
 #[must_use]
 pub fn identity() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".into());
+    use std::os::unix::fs::MetadataExt;
+    // A process's own folder belongs to its user.
+    let uid = std::fs::metadata("/proc/self").map(|m| m.uid().to_string()).unwrap_or_default();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().map(|l| l.split(':').collect::<Vec<_>>()).find(|fields| fields.get(2) == Some(&uid.as_str()));
+    let user = match named.and_then(|fields| fields.first().map(|name| (*name).to_owned())) {
+        Some(name) => name,
+        None if uid.is_empty() => "unknown".into(),
+        None => format!("uid {uid}"),
+    };
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     match host.trim() {
         "" => user,
         host => format!("{user}@{host}"),
+    }
+}
+
+/// Refuses to open a cockpit where there is no terminal, before anything is written.
+///
+/// # Errors
+/// Exit code 2 with what to do instead.
+pub fn needs_terminal(instead: &str) -> Result<(), Failed> {
+    if std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        return Ok(());
+    }
+    Err(Failed::new(Exit::Usage, format!("the cockpit needs a terminal; {instead}")))
+}
+
+/// Lets diagnostics go to a file beside the runs, never under the screen. `CUTOVER_LOG` sets what (such as `debug`);
+/// without it, warnings. Where there is no such place, they are dropped.
+pub fn diagnostics() {
+    let Ok(runs) = crate::journal::Runs::of_user() else { return };
+    let opened = std::fs::create_dir_all(runs.dir())
+        .and_then(|()| std::fs::File::options().create(true).append(true).open(runs.dir().join("cutover.log")));
+    if let Ok(file) = opened {
+        let filter = tracing_subscriber::EnvFilter::try_from_env("CUTOVER_LOG").unwrap_or_else(|_| "warn".into());
+        // A second subscriber could only be installed by a test; then the first one stays.
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::sync::Mutex::new(file)).with_ansi(false).try_init();
     }
 }
 

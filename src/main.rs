@@ -34,6 +34,9 @@ fn main() -> ExitCode {
 }
 
 async fn command(cli: &Cli) -> commands::Ends {
+    if matches!(cli.command, Command::Drill(_) | Command::Run(_) | Command::Rollback(_)) {
+        commands::diagnostics();
+    }
     match &cli.command {
         Command::Drill(args) => commands::drill::drill(args, cli.ascii).await,
         Command::Run(args) => commands::run::run(args, cli.ascii).await,

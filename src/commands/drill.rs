@@ -34,6 +34,9 @@ pub async fn drill(args: &Args, ascii: bool) -> Ends {
         return resume(args, ascii, &folder).await;
     }
     let loaded = super::load(&args.plan)?;
+    if !args.auto {
+        super::needs_terminal("cutover drill --auto runs a drill without one")?;
+    }
     let opening = loaded.plan.drill.opening.clone();
     let name = match (&args.scenario, &opening) {
         (Some(name), _) => name.clone(),
@@ -266,10 +269,15 @@ pub fn report(screen: &Snapshot, head: &str, scenario: &Scenario, seed: u64, met
 }
 
 fn print_report(report: &serde_json::Value) {
-    println!("{} of {} in scenario {}, seed {}", report["outcome"], report["plan"], report["scenario"], report["seed"]);
-    println!("steps: {}", report["steps"]);
-    println!("rollback: {}", report["rollback"]);
-    println!("RTO {} s, RPO {} s (SIMULATED)", report["rto_seconds"], report["rpo_seconds"]);
+    let text = |key: &str| report[key].as_str().unwrap_or_default().to_owned();
+    println!("{} of {} in scenario {}, seed {}", text("outcome"), text("plan"), text("scenario"), report["seed"]);
+    println!("steps: {} of {} done", report["steps"]["done"], report["steps"]["total"]);
+    if let Some(name) = report["rollback"]["name"].as_str() {
+        println!("rollback {name} in {} s", report["rollback"]["seconds"]);
+    }
+    if report["rto_seconds"].is_i64() {
+        println!("RTO {} s, RPO {} s (SIMULATED)", report["rto_seconds"], report["rpo_seconds"]);
+    }
     println!("downtime {} s of {} s", report["downtime_seconds"], report["downtime_budget_seconds"]);
-    println!("journal: run {}, {} entries, head {}", report["run"], report["journal_entries"], report["journal_head"]);
+    println!("journal: run {}, {} entries, head {}", text("run"), report["journal_entries"], text("journal_head"));
 }

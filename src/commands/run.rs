@@ -26,6 +26,7 @@ use crate::run::view::Surroundings;
 /// # Errors
 /// Exit codes 3, 6, 7 and 8, each with what to do.
 pub async fn run(args: &Args, ascii: bool) -> Ends {
+    super::needs_terminal("cutover rollback RUN NAME runs a rollback without one")?;
     let (loaded, folder, meta, is_new) = choose(args)?;
     let engine = open(&loaded, &folder, &meta, is_new).await?;
     let (engine, left) = cockpit::open(engine, ascii, async |engine| engine).await?;

@@ -1,6 +1,6 @@
 //! From YAML to a plan, or to every error in it.
 //!
-//! A file becomes a tree in which every node knows its place ([`node`]); readers walk the tree, record what
+//! A file becomes a tree in which every node knows its place (`node`); readers walk the tree, record what
 //! is wrong and go on, so that all errors are found in one go. Whatever a reader could not make sense of is
 //! left out, which is harmless because a plan with a single error is refused as a whole.
 //!

@@ -10,7 +10,8 @@ pub fn popup(snapshot: &Snapshot, theme: &Theme, width: usize) -> Popup {
     let mut lines = Vec::new();
     let id = &snapshot.identity;
     if id.drill {
-        paragraph(&mut lines, "The drill ends here. Nothing real is touched; its journal is kept.", theme.plain(), width);
+        paragraph(&mut lines, "Nothing real is touched; its journal is kept, and it can be gone on with.", theme.plain(), width);
+        labelled(&mut lines, "go on", &format!("cutover drill {}", id.run), theme.strong(), theme, width);
         labelled(&mut lines, "read it", &format!("cutover log {}", id.run), theme.strong(), theme, width);
     } else {
         paragraph(
