@@ -240,10 +240,10 @@ class Cockpit:
                 self.fail(f"did not come to {until!r} within {timeout_s} s")
             if not self.alive():
                 self.fail(f"it ended on the way to {until!r}")
-            self.follow_prompt()
+            self.follow_prompt(until)
 
-    def follow_prompt(self):
-        """Presses what the prompt offers; returns whether it did."""
+    def follow_prompt(self, until=None):
+        """Presses what the prompt offers, unless the step `until` has come; returns whether it did."""
         prompt = self.prompt()
         if not PROMPT.match(prompt):
             # A notice about the last key stands there for some seconds, or until any key. This one only focuses the panel
@@ -251,6 +251,10 @@ class Cockpit:
             self.press("2")
             time.sleep(0.1)
             prompt = self.prompt()
+        # The screen may have gone on since the caller looked at it: the step is read after the prompt, so a prompt of
+        # the step `until` is never followed by mistake.
+        if until is not None and self.step() == until:
+            return False
         if prompt.startswith("i  tick"):
             self.press("i")
             self._until_other(prompt)
