@@ -38,9 +38,10 @@ async fn command(cli: &Cli) -> commands::Ends {
         commands::diagnostics();
     }
     match &cli.command {
-        Command::Drill(args) => commands::drill::drill(args, cli.ascii).await,
-        Command::Run(args) => commands::run::run(args, cli.ascii).await,
-        Command::Rollback(args) => commands::rollback::rollback(args).await,
+        // The futures that hold an engine and a screen are large; on the heap they do not weigh on the stack.
+        Command::Drill(args) => Box::pin(commands::drill::drill(args, cli.ascii)).await,
+        Command::Run(args) => Box::pin(commands::run::run(args, cli.ascii)).await,
+        Command::Rollback(args) => Box::pin(commands::rollback::rollback(args)).await,
         Command::Status(args) => commands::status::status(args),
         Command::Check(args) => commands::check::check(args),
         Command::Log(args) => commands::log::log(args),
