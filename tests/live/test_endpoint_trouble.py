@@ -53,14 +53,22 @@ def assert_key_is_painted_within_a_second(cockpit):
     cockpit.wait_for(lambda text: "Look around" not in text, 2, "the keys to go away again")
 
 
+def zoom_signals(cockpit):
+    """Lets the panel of the signals fill the screen, so that no gate with the same monitor is beside it."""
+    cockpit.press("3")
+    time.sleep(0.3)
+    if "[3 SIGNALS]" not in cockpit.screen():
+        cockpit.press("+")
+        cockpit.wait_for("[3 SIGNALS]", 5, "the large panel of the signals")
+
+
 @pytest.mark.parametrize("kind", ["refuse", "throttle", "garbage", "hang"])
 def test_cockpit_survives(kind, small_plan, emulator, zone, proxy, seat, open_cockpit):
     cockpit = open_cockpit("run", small_plan)
     run = cockpit.run_id()
     cockpit.advance(until="half", timeout_s=60)
     cockpit.wait_for(lambda _: cockpit.prompt().startswith("n  Send half"), 30, "an open gate")
-    # The panel of the signals fills the screen, so that no gate with the same monitor is beside it.
-    cockpit.press("3+")
+    zoom_signals(cockpit)
     cockpit.wait_for(lambda text: is_trusted(text, STACK), 20, f"a fresh reading of {STACK}")
 
     make_trouble(proxy, kind)
@@ -79,6 +87,8 @@ def test_cockpit_survives(kind, small_plan, emulator, zone, proxy, seat, open_co
 
     # When the endpoint is back, so is the run, without a restart.
     end_trouble(proxy, kind)
+    # `Esc` above went back from the large panel as well, if there was no dialog to close.
+    zoom_signals(cockpit)
     cockpit.wait_for(lambda text: is_trusted(text, STACK), STALE_WITHIN_S, f"a fresh reading of {STACK} again")
     cockpit.press("+")
     cockpit.advance(until="end", timeout_s=90)
