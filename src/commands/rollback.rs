@@ -27,7 +27,7 @@ pub async fn rollback(args: &Args) -> Ends {
         return Err(Failed::new(Exit::Usage, "this run is a drill: nothing real to roll back"));
     }
     let loaded = super::pinned(&meta)?;
-    let mut engine = super::run::open(&loaded, &folder, &meta, false).await?;
+    let mut engine = super::run::open(&loaded, &folder, &meta, false, false).await?;
     let ends = perform(&mut engine, args).await;
     engine.settle().await;
     engine.close();

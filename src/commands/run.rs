@@ -26,9 +26,8 @@ use crate::run::view::Surroundings;
 /// # Errors
 /// Exit codes 3, 6, 7 and 8, each with what to do.
 pub async fn run(args: &Args, ascii: bool) -> Ends {
-    super::needs_terminal("cutover rollback RUN NAME runs a rollback without one")?;
     let (loaded, folder, meta, is_new) = choose(args)?;
-    let engine = open(&loaded, &folder, &meta, is_new).await?;
+    let engine = open(&loaded, &folder, &meta, is_new, true).await?;
     let (engine, left) = cockpit::open(engine, ascii, async |engine| engine).await?;
     let snapshot = engine.snapshot();
     let head = engine.head().to_owned();
@@ -84,10 +83,13 @@ fn resumed(folder: std::path::PathBuf) -> Result<(Loaded, std::path::PathBuf, Me
 ///
 /// # Errors
 /// Exit code 7 before anything but `GetCallerIdentity` was called, 6 when another engine has the run.
-pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool) -> Result<Engine<Live>, Failed> {
+pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool, screen: bool) -> Result<Engine<Live>, Failed> {
     let plan = Arc::new(loaded.plan.clone());
     let aws = Aws::connect().await;
     let arn = guard(&aws, &plan).await?;
+    if screen {
+        super::needs_terminal("cutover rollback RUN NAME runs a rollback without one")?;
+    }
     if is_new {
         Store::create(folder, meta).map_err(|e| journal_failed(&e))?;
     }
