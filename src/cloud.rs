@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{MonitorId, Plan, RecordSet, Source};
 
+/// Where Route 53's control plane is (rule 5).
+pub const ROUTE53_REGION: &str = "us-east-1";
+
 /// Unix time in milliseconds. In a drill it is virtual.
 pub type Millis = i64;
 
@@ -58,6 +61,30 @@ pub enum Call {
         /// Stack id if known, else its name (a deleted stack is found by its id only, rule 21).
         stack: String,
     },
+    /// Route 53 `UpdateHealthCheck` of `Inverted` (never `Disabled`, which counts as healthy: rule 1). The version
+    /// makes it a compare-and-swap (rule 34).
+    UpdateHealthCheck {
+        /// Health check id.
+        id: String,
+        /// `HealthCheckVersion` as it was read.
+        version: i64,
+        /// What `Inverted` shall be.
+        inverted: bool,
+    },
+    /// CloudWatch `PutMetricData` of one value: the data-plane switch, which a health check made beforehand watches
+    /// (rule 5). The same value again changes nothing.
+    PutMetric {
+        /// Region.
+        region: String,
+        /// Namespace.
+        namespace: String,
+        /// Metric name.
+        metric: String,
+        /// Dimensions, sorted by name.
+        dimensions: Vec<(String, String)>,
+        /// Value in millionths.
+        value: i64,
+    },
 }
 
 impl Call {
@@ -69,18 +96,34 @@ impl Call {
             Call::CreateChangeSet { .. } => "cloudformation CreateChangeSet",
             Call::ExecuteChangeSet { .. } => "cloudformation ExecuteChangeSet",
             Call::DeleteStack { .. } => "cloudformation DeleteStack",
+            Call::UpdateHealthCheck { .. } => "route53 UpdateHealthCheck",
+            Call::PutMetric { .. } => "cloudwatch PutMetricData",
         }
     }
 
-    /// The region of the control plane that must be up for this call (rule 5).
+    /// The region that must answer for this call to be taken.
     #[must_use]
-    pub fn control_plane(&self) -> &str {
+    pub fn region(&self) -> &str {
         match self {
-            Call::ChangeRecords { .. } => "us-east-1",
-            Call::CreateChangeSet { region, .. } | Call::ExecuteChangeSet { region, .. } | Call::DeleteStack { region, .. } => {
-                region
-            }
+            Call::ChangeRecords { .. } | Call::UpdateHealthCheck { .. } => ROUTE53_REGION,
+            Call::CreateChangeSet { region, .. }
+            | Call::ExecuteChangeSet { region, .. }
+            | Call::DeleteStack { region, .. }
+            | Call::PutMetric { region, .. } => region,
         }
+    }
+
+    /// The region of the control plane that must be up for this call (rule 5); `None` for a call to a data plane.
+    #[must_use]
+    pub fn control_plane(&self) -> Option<&str> {
+        (!matches!(self, Call::PutMetric { .. })).then(|| self.region())
+    }
+
+    /// True for a call that moves users' traffic and deletes nothing: in a rollback it is never gated, and it goes on
+    /// when the journal cannot be written.
+    #[must_use]
+    pub fn moves_traffic(&self) -> bool {
+        matches!(self, Call::ChangeRecords { .. } | Call::UpdateHealthCheck { .. } | Call::PutMetric { .. })
     }
 }
 
@@ -130,6 +173,13 @@ pub enum Query {
         /// Change set name.
         change_set: String,
     },
+    /// Route 53 `GetHealthCheck`.
+    HealthCheck {
+        /// Health check id.
+        id: String,
+    },
+    /// Until when the credentials are valid. Asks the credentials provider, not a service, unless it has to refresh.
+    Credentials,
     /// Read every monitor of one group (see [`poll_groups`]).
     Poll(usize),
 }
@@ -151,8 +201,26 @@ pub enum Answer {
     StackEvents(Vec<StackEvent>),
     /// Answer to [`Query::ChangeSet`]; `None` when there is no such change set.
     ChangeSet(Option<ChangeSetInfo>),
+    /// Answer to [`Query::HealthCheck`].
+    HealthCheck(HealthCheckInfo),
+    /// Answer to [`Query::Credentials`].
+    Credentials {
+        /// When they expire; `None` when they do not, or nobody knows.
+        expires: Option<Millis>,
+    },
     /// Answer to [`Query::Poll`].
     Readings(Vec<(MonitorId, Reading)>),
+}
+
+/// A health check as Route 53 describes it. Whether it is healthy is read from CloudWatch (rule 6), not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheckInfo {
+    /// `HealthCheckVersion`: it grows with every change.
+    pub version: i64,
+    /// `Inverted` (rule 2).
+    pub inverted: bool,
+    /// `Disabled`: it counts as always healthy (rule 1).
+    pub disabled: bool,
 }
 
 /// A stack as CloudFormation describes it.

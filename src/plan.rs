@@ -130,6 +130,8 @@ pub struct Monitor {
     pub every_ms: i64,
     /// Alert when breached.
     pub limit: Option<Limit>,
+    /// A breach of the limit holds the run.
+    pub holds: bool,
 }
 
 /// What a monitor observes.
@@ -311,6 +313,8 @@ pub struct Step {
     pub needs: Vec<StepId>,
     /// Control planes the action needs, such as `us-east-1` for Route 53 (rule 5).
     pub control_planes: Vec<String>,
+    /// How many different people it takes to start it behind a gate that is not open.
+    pub override_people: u32,
 }
 
 /// What a step does.
@@ -341,6 +345,10 @@ pub enum Action {
         /// The items.
         items: Vec<String>,
     },
+    /// Invert a Route 53 health check, or restore it.
+    HealthCheck(HealthCheck),
+    /// Flip what a health check that was made beforehand watches. Only in rollbacks: it needs no control plane.
+    Switch(Switch),
     /// Put back what these steps changed, computed from what was really changed. Only in rollbacks.
     Restore {
         /// The steps, in plan order.
@@ -359,6 +367,32 @@ pub struct Shift {
     pub kind: String,
     /// Set identifier → weight (0–255), all siblings, in the order of the file.
     pub weights: Vec<(String, u8)>,
+}
+
+/// A change of a health check's `Inverted`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Health check id.
+    pub id: String,
+    /// What `Inverted` shall be.
+    pub inverted: bool,
+}
+
+/// A switch in the data plane: a metric whose stream a health check follows (rule 5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switch {
+    /// The health check that follows it; records of every region but the rollback's own must carry it.
+    pub health_check: String,
+    /// Region of the metric: one that is up when the switch is needed.
+    pub region: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Metric name.
+    pub metric: String,
+    /// Dimensions, sorted by name.
+    pub dimensions: Vec<(String, String)>,
+    /// The value that makes the health check fail, in millionths.
+    pub value: i64,
 }
 
 /// A change batch.
@@ -444,6 +478,11 @@ pub struct Rollback {
     pub restores: String,
     /// How long it should take, in milliseconds.
     pub expected_ms: i64,
+    /// Replication back to the region it leads to: without it, what was written elsewhere would stay behind. Asked
+    /// for as soon as traffic was sent elsewhere.
+    pub replication: Vec<MonitorId>,
+    /// It begins by itself when all of these hold and it is armed; empty when only a person may begin it.
+    pub auto: Vec<ConditionId>,
     /// What it does, in order. Gates and verifies as with any step; `needs` and `undo` are empty.
     pub steps: Vec<Step>,
 }
@@ -459,7 +498,7 @@ pub struct DrillWorld {
     pub requests_per_second: u32,
     /// Vantage point → region → round trip in microseconds.
     pub latency: BTreeMap<String, BTreeMap<String, i64>>,
-    /// Vantage point whose users' traffic goes through DNS; `users` when not said.
+    /// What each `metric` monitor reads.
     pub metrics: BTreeMap<MonitorId, DrillMetric>,
     /// How long one stack operation takes, in milliseconds, when the plan does not say per stack.
     pub stack_ms: i64,

@@ -5,6 +5,7 @@
 //! [`view`] makes the snapshot that a screen shows.
 
 pub mod change;
+pub mod choice;
 pub mod command;
 pub mod core;
 pub mod decide;
@@ -13,6 +14,7 @@ pub mod event;
 pub mod gate;
 pub mod job;
 pub mod outage;
+pub mod ready;
 pub mod rollback;
 pub mod snapshot;
 pub mod state;

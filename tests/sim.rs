@@ -69,7 +69,15 @@ fn http(measure: Measure) -> Source {
 }
 
 fn monitor(name: &str, region: Option<&str>, source: Source) -> Monitor {
-    Monitor { name: name.into(), title: name.into(), source, region: region.map(Into::into), every_ms: 5_000, limit: None }
+    Monitor {
+        name: name.into(),
+        title: name.into(),
+        source,
+        region: region.map(Into::into),
+        every_ms: 5_000,
+        limit: None,
+        holds: false,
+    }
 }
 
 fn plan_with(records: Vec<RecordSet>) -> Arc<Plan> {

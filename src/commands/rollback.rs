@@ -90,7 +90,8 @@ async fn show(engine: &mut Engine<Live>, args: &Args) -> Result<OfferView, Faile
     };
     println!("rollback {} to {}: {} ({})", offer.name, offer.to, offer.restores, offer.why);
     for call in &offer.calls {
-        println!("  {} (control plane {})", call.operation, call.control_plane);
+        let plane = call.control_plane.as_ref().map_or("data plane".to_owned(), |region| format!("control plane {region}"));
+        println!("  {} ({plane})", call.operation);
         for line in &call.lines {
             match line {
                 DiffLine::Minus(text) => println!("    - {text}"),

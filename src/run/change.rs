@@ -1,65 +1,165 @@
-//! Record changes: what a step wants, what is there, and the compare-and-swap batch between the two.
+//! What a step wants changed, what is there, and the compare-and-swap calls between the two.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entry::JobRef;
-use super::state::{CallState, Run};
-use crate::cloud::Call;
-use crate::plan::{Action, Plan, RecordKey, RecordSet, Records, Shift, StepId};
+use super::state::{CallRun, CallState, Run};
+use crate::cloud::{Answer, Call, HealthCheckInfo, Query};
+use crate::plan::{Action, HealthCheck, Plan, RecordKey, RecordSet, Records, Shift, StepId};
 
-/// A zone's name whose record sets a change is about; what has to be read before.
+/// Something that has to be read before it can be changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// Hosted zone id.
-    pub zone: String,
-    /// Record name.
-    pub name: String,
+pub enum Place {
+    /// The record sets of one name.
+    Records {
+        /// Hosted zone id.
+        zone: String,
+        /// Record name.
+        name: String,
+    },
+    /// A health check.
+    HealthCheck {
+        /// Its id.
+        id: String,
+    },
 }
 
-/// What should be there afterwards: per record set its content, or `None` for "nothing".
-pub type Wanted = BTreeMap<(String, RecordKey), Option<RecordSet>>;
+impl Place {
+    /// The query that reads it.
+    #[must_use]
+    pub fn query(&self) -> Query {
+        match self {
+            Place::Records { zone, name } => Query::Records { zone: zone.clone(), name: name.clone() },
+            Place::HealthCheck { id } => Query::HealthCheck { id: id.clone() },
+        }
+    }
 
-/// The record sets that were read, by place.
-pub type Read<'a> = BTreeMap<Place, &'a [RecordSet]>;
+    /// True when a call changes something here.
+    #[must_use]
+    pub fn is_changed_by(&self, call: &Call) -> bool {
+        match (self, call) {
+            (Place::Records { zone, name }, Call::ChangeRecords { zone: changed, delete, create }) => {
+                zone == changed && delete.iter().chain(create).any(|r| r.name == *name)
+            }
+            (Place::HealthCheck { id }, Call::UpdateHealthCheck { id: changed, .. }) => id == changed,
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Records { name, .. } => f.write_str(name),
+            Place::HealthCheck { id } => write!(f, "health check {id}"),
+        }
+    }
+}
+
+/// What should be there afterwards.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Per zone and record set its content, or `None` for "nothing".
+    pub records: BTreeMap<(String, RecordKey), Option<RecordSet>>,
+    /// Per health check its `Inverted`.
+    pub checks: BTreeMap<String, bool>,
+}
+
+/// What was read, by place.
+#[derive(Debug, Clone, Default)]
+pub struct Read<'a>(BTreeMap<Place, &'a Answer>);
+
+impl<'a> Read<'a> {
+    /// Adds what was read of a place.
+    pub fn insert(&mut self, place: Place, answer: &'a Answer) {
+        self.0.insert(place, answer);
+    }
+
+    /// How many places were read.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True when nothing was read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The record sets of a name; none when it was not read.
+    #[must_use]
+    pub fn sets(&self, zone: &str, name: &str) -> &'a [RecordSet] {
+        match self.0.get(&Place::Records { zone: zone.to_owned(), name: name.to_owned() }) {
+            Some(Answer::Records(sets)) => sets,
+            _ => &[],
+        }
+    }
+
+    /// A health check.
+    #[must_use]
+    pub fn check(&self, id: &str) -> Option<HealthCheckInfo> {
+        match self.0.get(&Place::HealthCheck { id: id.to_owned() }) {
+            Some(Answer::HealthCheck(info)) => Some(*info),
+            _ => None,
+        }
+    }
+
+    /// The record set of that name, type and set identifier.
+    #[must_use]
+    pub fn find(&self, zone: &str, key: &RecordKey) -> Option<&'a RecordSet> {
+        self.sets(zone, &key.name).iter().find(|r| r.key() == *key)
+    }
+}
 
 /// The places an action is about.
 #[must_use]
 pub fn places(plan: &Plan, run: &Run, action: &Action) -> BTreeSet<Place> {
     match action {
-        Action::Shift(Shift { zone, record, .. }) => BTreeSet::from([Place { zone: zone.clone(), name: record.clone() }]),
+        Action::Shift(Shift { zone, record, .. }) => {
+            BTreeSet::from([Place::Records { zone: zone.clone(), name: record.clone() }])
+        }
         Action::Records(Records { zone, put, remove }) => put
             .iter()
             .map(|r| &r.name)
             .chain(remove.iter().map(|k| &k.name))
-            .map(|name| Place { zone: zone.clone(), name: name.clone() })
+            .map(|name| Place::Records { zone: zone.clone(), name: name.clone() })
             .collect(),
+        Action::HealthCheck(HealthCheck { id, .. }) => BTreeSet::from([Place::HealthCheck { id: id.clone() }]),
         Action::Restore { steps } => {
-            before(plan, run, steps).into_keys().map(|(zone, key)| Place { zone, name: key.name }).collect()
+            let before = before(plan, run, steps);
+            let records = before.records.into_keys().map(|(zone, key)| Place::Records { zone, name: key.name });
+            records.chain(before.checks.into_keys().map(|id| Place::HealthCheck { id })).collect()
         }
-        Action::Stack(_) | Action::Soak { .. } | Action::Approve { .. } | Action::Checklist { .. } => BTreeSet::new(),
+        Action::Stack(_) | Action::Soak { .. } | Action::Approve { .. } | Action::Checklist { .. } | Action::Switch(_) => {
+            BTreeSet::new()
+        }
     }
 }
 
 /// What an action wants, given what was read.
 ///
 /// # Errors
-/// When the records are not what the action is about, in words for people.
+/// When what was read is not what the action is about, in words for people.
 pub fn wanted(plan: &Plan, run: &Run, action: &Action, read: &Read<'_>) -> Result<Wanted, String> {
     match action {
         Action::Shift(shift) => shifted(shift, read),
         Action::Records(Records { zone, put, remove }) => {
             let gone = remove.iter().map(|key| ((zone.clone(), key.clone()), None));
-            Ok(gone.chain(put.iter().map(|r| ((zone.clone(), r.key()), Some(r.clone())))).collect())
+            let records = gone.chain(put.iter().map(|r| ((zone.clone(), r.key()), Some(r.clone())))).collect();
+            Ok(Wanted { records, checks: BTreeMap::new() })
         }
+        Action::HealthCheck(check) => inverted(check, read),
         Action::Restore { steps } => Ok(before(plan, run, steps)),
-        Action::Stack(_) | Action::Soak { .. } | Action::Approve { .. } | Action::Checklist { .. } => Ok(Wanted::new()),
+        Action::Stack(_) | Action::Soak { .. } | Action::Approve { .. } | Action::Checklist { .. } | Action::Switch(_) => {
+            Ok(Wanted::default())
+        }
     }
 }
 
 /// The shifted record sets: as they were read, with other weights.
 fn shifted(shift: &Shift, read: &Read<'_>) -> Result<Wanted, String> {
-    let place = Place { zone: shift.zone.clone(), name: shift.record.clone() };
-    let sets = read.get(&place).copied().unwrap_or_default();
+    let sets = read.sets(&shift.zone, &shift.record);
     let siblings: Vec<&RecordSet> = sets.iter().filter(|r| r.kind == shift.kind).collect();
     for sibling in &siblings {
         let named = sibling.set.as_ref().is_some_and(|set| shift.weights.iter().any(|(s, _)| s == set));
@@ -67,42 +167,43 @@ fn shifted(shift: &Shift, read: &Read<'_>) -> Result<Wanted, String> {
             return Err(format!("the zone has '{sibling}', which the step does not name: somebody else changed the record"));
         }
     }
-    let mut wanted = Wanted::new();
+    let mut wanted = Wanted::default();
     for (set, weight) in &shift.weights {
         let Some(found) = siblings.iter().find(|r| r.set.as_ref() == Some(set)) else {
             return Err(format!("the zone has no record set '{set}' for {} {}", shift.record, shift.kind));
         };
         let new = RecordSet { weight: Some(*weight), ..(*found).clone() };
-        wanted.insert((shift.zone.clone(), new.key()), Some(new));
+        wanted.records.insert((shift.zone.clone(), new.key()), Some(new));
     }
     Ok(wanted)
 }
 
+fn inverted(check: &HealthCheck, read: &Read<'_>) -> Result<Wanted, String> {
+    if read.check(&check.id).is_some_and(|info| info.disabled) {
+        let id = &check.id;
+        return Err(format!("health check {id} is disabled, so it counts as healthy whatever it sees: enable it first"));
+    }
+    Ok(Wanted { records: BTreeMap::new(), checks: BTreeMap::from([(check.id.clone(), check.inverted)]) })
+}
+
 /// What these steps found where they changed something: the inverse, computed from what was really done.
 ///
-/// A call whose outcome is unknown counts as done: if it was not, there is nothing to put back and the batch
-/// comes out empty. What a later restore has already put back is left out.
+/// A call whose outcome is unknown counts as done: if it was not, there is nothing to put back and no call comes out.
+/// What a later restore has already put back is left out.
 fn before(plan: &Plan, run: &Run, steps: &[StepId]) -> Wanted {
-    let mut found: Wanted = Wanted::new();
+    let mut found = Wanted::default();
     for call in run.calls.values() {
-        let Call::ChangeRecords { zone, delete, create } = &call.call else { continue };
-        let touched = delete.iter().chain(create).map(|r| (zone.clone(), r.key()));
         match &call.job {
             JobRef::Step(id) if steps.iter().any(|s| plan.steps[*s].id == *id) => {
-                if matches!(call.state, CallState::Refused(_) | CallState::Deferred(_)) && !call.doubtful {
-                    continue;
-                }
-                for key in touched {
-                    let old = delete.iter().find(|r| r.key() == key.1).cloned();
-                    found.entry(key).or_insert(old);
+                let refused = matches!(call.state, CallState::Refused(_) | CallState::Deferred(_));
+                if !refused || call.doubtful {
+                    found.remember(call);
                 }
             }
             JobRef::Step(_) => {}
             JobRef::Rollback(..) | JobRef::Undo(_) => {
                 if matches!(call.state, CallState::Applied(_, Some(_))) && finished(run, &call.job) {
-                    for key in touched {
-                        found.remove(&key);
-                    }
+                    found.forget(call);
                 }
             }
         }
@@ -110,18 +211,51 @@ fn before(plan: &Plan, run: &Run, steps: &[StepId]) -> Wanted {
     found
 }
 
+impl Wanted {
+    /// Notes what a call found, unless an earlier one found something there already.
+    fn remember(&mut self, call: &CallRun) {
+        match &call.call {
+            Call::ChangeRecords { zone, delete, create } => {
+                for record in delete.iter().chain(create) {
+                    let old = delete.iter().find(|r| r.key() == record.key()).cloned();
+                    self.records.entry((zone.clone(), record.key())).or_insert(old);
+                }
+            }
+            Call::UpdateHealthCheck { id, inverted, .. } => {
+                self.checks.entry(id.clone()).or_insert(!inverted);
+            }
+            _ => {}
+        }
+    }
+
+    /// Leaves out what a call put back.
+    fn forget(&mut self, call: &CallRun) {
+        match &call.call {
+            Call::ChangeRecords { zone, delete, create } => {
+                for record in delete.iter().chain(create) {
+                    self.records.remove(&(zone.clone(), record.key()));
+                }
+            }
+            Call::UpdateHealthCheck { id, .. } => {
+                self.checks.remove(id);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// True when a job is over: only then has what it restored been read back.
 fn finished(run: &Run, job: &JobRef) -> bool {
     run.job.as_ref().is_none_or(|j| j.of != *job)
 }
 
-/// One compare-and-swap batch per zone from what is there to what is wanted; nothing where both agree.
+/// One compare-and-swap batch per zone, and one call per health check, from what is there to what is wanted; nothing
+/// where both agree.
 #[must_use]
 pub fn batches(wanted: &Wanted, read: &Read<'_>) -> Vec<Call> {
     let mut zones: BTreeMap<&str, (Vec<RecordSet>, Vec<RecordSet>)> = BTreeMap::new();
-    for ((zone, key), want) in wanted {
-        let place = Place { zone: zone.clone(), name: key.name.clone() };
-        let have = read.get(&place).copied().unwrap_or_default().iter().find(|r| r.key() == *key);
+    for ((zone, key), want) in &wanted.records {
+        let have = read.find(zone, key);
         if have == want.as_ref() {
             continue;
         }
@@ -129,5 +263,25 @@ pub fn batches(wanted: &Wanted, read: &Read<'_>) -> Vec<Call> {
         delete.extend(have.cloned());
         create.extend(want.clone());
     }
-    zones.into_iter().map(|(zone, (delete, create))| Call::ChangeRecords { zone: zone.to_owned(), delete, create }).collect()
+    let records = zones.into_iter().map(|(zone, (delete, create))| Call::ChangeRecords { zone: zone.to_owned(), delete, create });
+    let checks = wanted.checks.iter().filter_map(|(id, inverted)| {
+        let have = read.check(id)?;
+        let call = || Call::UpdateHealthCheck { id: id.clone(), version: have.version, inverted: *inverted };
+        (have.inverted != *inverted).then(call)
+    });
+    records.chain(checks).collect()
+}
+
+/// True when everything is as the call would have left it.
+#[must_use]
+pub fn is_there(call: &Call, read: &Read<'_>) -> bool {
+    match call {
+        Call::ChangeRecords { zone, delete, create } => {
+            let replaced = |old: &&RecordSet| create.iter().any(|new| new.key() == old.key());
+            create.iter().all(|r| read.find(zone, &r.key()) == Some(r))
+                && delete.iter().filter(|old| !replaced(old)).all(|old| read.find(zone, &old.key()).is_none())
+        }
+        Call::UpdateHealthCheck { id, inverted, .. } => read.check(id).is_some_and(|info| info.inverted == *inverted),
+        _ => false,
+    }
 }

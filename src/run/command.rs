@@ -13,6 +13,27 @@ pub enum Command {
         /// Step id.
         step: String,
     },
+    /// Start the step that is next although its gate is shut. In a rollback: the step that waits for its proof.
+    Override {
+        /// Step id.
+        step: String,
+        /// Why; never empty.
+        reason: String,
+    },
+    /// Leave out the step that is next, or the step of a rollback that failed.
+    Skip {
+        /// Step id.
+        step: String,
+        /// Why; never empty.
+        reason: String,
+    },
+    /// The step's action was done by a person; its verify still runs.
+    DoneByHand {
+        /// Step id.
+        step: String,
+        /// What was done; never empty.
+        reason: String,
+    },
     /// Go on by itself until a gate that does not open, an approval, a one-way step or a failure.
     GoOn,
     /// Execute the change set that the current step shows.
@@ -53,6 +74,8 @@ pub enum Command {
         /// Step id.
         step: String,
     },
+    /// Freeze, and show what taking the ramp back one stage would do: the undo of the last shift.
+    PrepareBackOff,
     /// Run the rollback that is shown.
     ConfirmRollback {
         /// Its name.
@@ -120,6 +143,14 @@ pub enum Verb {
     Tick,
     /// Undo this step.
     Undo,
+    /// Take the ramp back one stage.
+    BackOff,
+    /// Start behind a shut gate.
+    Override,
+    /// Leave out a step.
+    Skip,
+    /// Say that a step was done by hand.
+    DoneByHand,
     /// Acknowledge an alert.
     Acknowledge,
     /// Drill: speed, skip ahead, inject a fault.

@@ -148,7 +148,7 @@ impl Core {
             self.watch.look_after = now + LOOK_AFTER_MS;
         }
         if decision.acknowledge {
-            let texts = view::alerts(self.ctx(now)).into_iter().map(|a| a.key).collect();
+            let texts = view::alerts::alerts(self.ctx(now)).into_iter().map(|a| a.key).collect();
             self.watch.acknowledged = texts;
         }
         if decision.reply.is_some() {
@@ -176,7 +176,7 @@ impl Core {
                 let job = self.run.calls.get(id).map(|c| &c.job);
                 outcome.reached.extend(job.and_then(|j| step_of(&self.plan, j)));
             }
-            Entry::Acted { job } => outcome.reached.extend(step_of(&self.plan, job)),
+            Entry::Acted { job, .. } => outcome.reached.extend(step_of(&self.plan, job)),
             _ => {}
         }
         outcome.drafts.push(Draft { at: now, actor, entry });

@@ -11,8 +11,8 @@ use super::entry::{CallOutcome, Entry, JobRef, RollbackRef};
 use super::event::Event;
 use super::snapshot::{Outcome, StepState, Verdict};
 use super::state::{CallState, Job, Run, definition};
-use super::watch::{Prepared, Watch, records_query, refused};
-use super::{gate, job, outage, rollback};
+use super::watch::{Prepared, Watch, refused};
+use super::{choice, gate, job, outage, rollback};
 use crate::cloud::{Call, CallId, Effect, FailureKind, Millis, Query};
 use crate::plan::{Action, ConditionId, Plan, Step, StepId, Undo};
 
@@ -22,6 +22,8 @@ const GOING_PATIENCE_MS: i64 = 1_800_000;
 const FAILURES_TO_HOLD: u32 = 3;
 /// How often the traffic's record is read when nothing else wants it, in milliseconds.
 const BACKGROUND_READ_MS: i64 = 60_000;
+/// How often it is looked how long the credentials are valid, in milliseconds.
+const CREDENTIALS_MS: i64 = 300_000;
 /// A rollback is over at the latest this long after its last step, even if users still fail.
 const ROLLBACK_WATCH_MS: i64 = 3_600_000;
 
@@ -78,7 +80,8 @@ impl Decision {
         }
     }
 
-    fn refuse(why: impl Into<String>) -> Decision {
+    /// Says no, and why.
+    pub fn refuse(why: impl Into<String>) -> Decision {
         Decision { reply: Some(refused(why)), ..Decision::default() }
     }
 
@@ -91,7 +94,7 @@ impl Decision {
 #[must_use]
 pub fn decide(ctx: Ctx<'_>, event: Event) -> Decision {
     match event {
-        Event::Command { command, .. } => command_given(ctx, command),
+        Event::Command { by, command } => command_given(ctx, &by, command),
         Event::Sent { id, result } => call_answered(ctx, id, result),
         Event::Answer { .. } | Event::Tick => advance(ctx),
     }
@@ -116,7 +119,7 @@ fn call_answered(ctx: Ctx<'_>, id: CallId, result: Result<crate::cloud::Receipt,
     decision
 }
 
-fn command_given(ctx: Ctx<'_>, command: Command) -> Decision {
+fn command_given(ctx: Ctx<'_>, by: &str, command: Command) -> Decision {
     let run = ctx.run;
     if run.finished.is_some() && !matches!(command, Command::Note { .. } | Command::Drill { .. } | Command::Acknowledge) {
         return Decision::refuse("the run has ended");
@@ -130,6 +133,9 @@ fn command_given(ctx: Ctx<'_>, command: Command) -> Decision {
                 None => Decision::refuse("every step is done"),
             },
         },
+        Command::Override { step, reason } => or_refuse(choice::start_anyway(ctx, by, &step, &reason)),
+        Command::Skip { step, reason } => or_refuse(choice::skip(ctx, &step, &reason)),
+        Command::DoneByHand { step, reason } => or_refuse(choice::done_by_hand(ctx, &step, &reason)),
         Command::GoOn if run.hold.is_some() => Decision::refuse("the run is held: continue first"),
         Command::GoOn if run.active_rollback().is_some() || rolled_back(run) => Decision::refuse("a rollback is going on"),
         Command::GoOn => Decision::by_command(Entry::GoOn { on: true, why: String::new() }, "going on until something needs you"),
@@ -150,7 +156,9 @@ fn command_given(ctx: Ctx<'_>, command: Command) -> Decision {
             }
             _ => Decision::refuse(format!("'{step}' has no such item to tick now")),
         },
-        Command::PrepareRollback { .. } | Command::PrepareUndo { .. } if run.active_rollback().is_some() || rolled_back(run) => {
+        Command::PrepareRollback { .. } | Command::PrepareUndo { .. } | Command::PrepareBackOff
+            if run.active_rollback().is_some() || rolled_back(run) =>
+        {
             Decision::refuse("a rollback is going on")
         }
         Command::PrepareRollback { name } => match rollback::choose(ctx, name.as_deref()) {
@@ -160,6 +168,10 @@ fn command_given(ctx: Ctx<'_>, command: Command) -> Decision {
         Command::PrepareUndo { step } => match rollback::undoable(ctx, &step) {
             Ok(()) => freeze(ctx, RollbackRef::Undo(step)),
             Err(why) => Decision::refuse(why),
+        },
+        Command::PrepareBackOff => match choice::last_shift(ctx) {
+            Some(step) => freeze(ctx, RollbackRef::Undo(step)),
+            None => Decision::refuse("no stage of a ramp has been sent yet"),
         },
         Command::ConfirmRollback { name, offer, word } => rollback::confirm(ctx, &name, &offer, word.as_deref()),
         Command::CancelRollback => {
@@ -172,6 +184,10 @@ fn command_given(ctx: Ctx<'_>, command: Command) -> Decision {
         Command::Drill { what: DrillCommand::Inject(fault) } => Decision::by_command(Entry::Injected { fault }, "injected"),
         Command::Drill { .. } => Decision { reply: Some(Reply::Ok(String::new())), ..Decision::default() },
     }
+}
+
+fn or_refuse(chosen: Result<Decision, String>) -> Decision {
+    chosen.unwrap_or_else(Decision::refuse)
 }
 
 /// Freezes forward progress and shows a rollback.
@@ -209,6 +225,19 @@ fn current<'a>(ctx: Ctx<'a>, name: &str) -> Option<(&'a Job, &'a Action)> {
 /// Why the next step cannot be started now; `None` when it can.
 #[must_use]
 pub fn blocked(ctx: Ctx<'_>) -> Option<String> {
+    barred(ctx).or_else(|| {
+        let step = &ctx.plan.steps[ctx.run.next_step()?];
+        match gate::all(ctx.plan, ctx.watch, &step.gate, ctx.now) {
+            Verdict::Pass => None,
+            Verdict::Fail(why) => Some(why),
+            Verdict::Unknown(why) => Some(format!("UNKNOWN {why}")),
+        }
+    })
+}
+
+/// Why the next step could not even be started if its gate were open.
+#[must_use]
+pub fn barred(ctx: Ctx<'_>) -> Option<String> {
     let run = ctx.run;
     if let Some((outcome, _)) = &run.finished {
         return Some(format!("the run has ended: {}", outcome.word()));
@@ -227,14 +256,8 @@ pub fn blocked(ctx: Ctx<'_>) -> Option<String> {
     }
     let Some(next) = run.next_step() else { return Some("every step is done".into()) };
     let step = &ctx.plan.steps[next];
-    if let Some(missing) = step.needs.iter().find(|id| run.steps[**id].state != StepState::Done) {
-        return Some(format!("needs '{}' first", ctx.plan.steps[*missing].id));
-    }
-    match gate::all(ctx.plan, ctx.watch, &step.gate, ctx.now) {
-        Verdict::Pass => None,
-        Verdict::Fail(why) => Some(why),
-        Verdict::Unknown(why) => Some(format!("UNKNOWN {why}")),
-    }
+    let missing = step.needs.iter().find(|id| !run.steps[**id].state.is_over());
+    missing.map(|id| format!("needs '{}' first", ctx.plan.steps[*id].id))
 }
 
 /// True when a rollback of the plan has done all its steps: nothing goes forward any more.
@@ -244,7 +267,8 @@ pub fn rolled_back(run: &Run) -> bool {
 }
 
 fn started(ctx: Ctx<'_>, step: &Step) -> Entry {
-    Entry::Started { job: JobRef::Step(step.id.clone()), evidence: gate::evidence(ctx.plan, ctx.watch, &step.gate) }
+    let evidence = gate::evidence(ctx.plan, ctx.watch, &step.gate);
+    Entry::Started { job: JobRef::Step(step.id.clone()), evidence, overridden: None }
 }
 
 /// Looks at everything and says what is missing.
@@ -261,6 +285,10 @@ pub fn advance(ctx: Ctx<'_>) -> Decision {
     outage::track(ctx, &mut decision);
     background_reads(ctx, &mut decision);
     hold_on_failures(ctx, &mut decision);
+    hold_on_breach(ctx, &mut decision);
+    if decision.entries.is_empty() {
+        rollback::begin_by_itself(ctx, &mut decision);
+    }
     if !decision.entries.is_empty() {
         return decision;
     }
@@ -306,8 +334,9 @@ fn background_reads(ctx: Ctx<'_>, decision: &mut Decision) {
         return;
     }
     decision.looked_after = true;
+    decision.ask(ctx, Query::Credentials, CREDENTIALS_MS);
     for place in rollback::places(ctx) {
-        let query = records_query(&place);
+        let query = place.query();
         match &ctx.watch.prepared {
             Some(prepared) if ctx.watch.answer(&query, prepared.since).is_none() => decision.ask(ctx, query, 1_000),
             Some(_) => decision.ask(ctx, query, 5_000),
@@ -319,7 +348,7 @@ fn background_reads(ctx: Ctx<'_>, decision: &mut Decision) {
 /// The place that carries the users' traffic.
 #[must_use]
 pub fn traffic_place(plan: &Plan) -> Option<Place> {
-    plan.traffic.as_ref().map(|t| Place { zone: t.zone.clone(), name: t.record.clone() })
+    plan.traffic.as_ref().map(|t| Place::Records { zone: t.zone.clone(), name: t.record.clone() })
 }
 
 fn hold_on_failures(ctx: Ctx<'_>, decision: &mut Decision) {
@@ -332,25 +361,35 @@ fn hold_on_failures(ctx: Ctx<'_>, decision: &mut Decision) {
     }
 }
 
+/// A monitor whose breach holds the run was within its limit and is not any more. What was breached when somebody
+/// continued is known to them.
+fn hold_on_breach(ctx: Ctx<'_>, decision: &mut Decision) {
+    let run = ctx.run;
+    let forward = run.job.is_some() || run.going.is_some();
+    if !forward || run.hold.is_some() || run.active_rollback().is_some() || !decision.entries.is_empty() {
+        return;
+    }
+    let news = |since: Millis| since > run.continued.unwrap_or(Millis::MIN);
+    for (monitor, ring) in ctx.plan.monitors.iter().zip(&ctx.watch.rings) {
+        if let (Some(_), Some(limit)) = (ring.breached.filter(|since| news(*since)), &monitor.limit) {
+            let value = gate::limited(monitor, ring).map_or_else(String::new, |value| gate::show(monitor, limit.stat, value));
+            let stat = gate::stat_name(limit.stat);
+            decision.write(Entry::Held { reason: format!("{} {stat} is {value}, limit {}", monitor.title, limit.above) });
+            return;
+        }
+    }
+}
+
 fn next_rollback_step(ctx: Ctx<'_>, active: &super::state::RollbackRun, decision: &mut Decision) {
     if ctx.run.hold.is_some() {
         return;
     }
-    let next = match &active.of {
-        RollbackRef::Undo(step) => (active.steps_done == 0).then(|| (JobRef::Undo(step.clone()), None)),
-        RollbackRef::Plan(name) => ctx
-            .plan
-            .rollbacks
-            .iter()
-            .find(|r| r.name == *name)
-            .and_then(|r| r.steps.get(active.steps_done))
-            .map(|s| (JobRef::Rollback(name.clone(), s.id.clone()), Some(s))),
-    };
-    if let Some((job, step)) = next {
+    if let Some((job, step)) = rollback::next_job(ctx.plan, active) {
         // Moving traffic in a rollback is never gated; anything else needs its proof.
         let proof = step.filter(|s| !moves_traffic(&s.action)).map(|s| s.gate.as_slice()).unwrap_or_default();
         if gate::all(ctx.plan, ctx.watch, proof, ctx.now) == Verdict::Pass {
-            decision.write(Entry::Started { job, evidence: gate::evidence(ctx.plan, ctx.watch, proof) });
+            let evidence = gate::evidence(ctx.plan, ctx.watch, proof);
+            decision.write(Entry::Started { job, evidence, overridden: None });
         }
         return;
     }
@@ -360,8 +399,10 @@ fn next_rollback_step(ctx: Ctx<'_>, active: &super::state::RollbackRun, decision
     }
 }
 
-fn moves_traffic(action: &Action) -> bool {
-    matches!(action, Action::Restore { .. } | Action::Shift(_) | Action::Records(_))
+/// True for an action that moves users' traffic and deletes nothing.
+#[must_use]
+pub fn moves_traffic(action: &Action) -> bool {
+    matches!(action, Action::Restore { .. } | Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Switch(_))
 }
 
 fn go_on(ctx: Ctx<'_>, since: Millis, next: StepId, decision: &mut Decision) {
@@ -382,26 +423,33 @@ fn go_on(ctx: Ctx<'_>, since: Millis, next: StepId, decision: &mut Decision) {
     }
 }
 
-/// The conditions that matter now: those of the job that is going on, or the gate of what comes next.
+/// The conditions that matter now: those of the job that is going on, or the gate of what comes next, and those on
+/// which a rollback begins by itself.
 #[must_use]
 pub fn attention(plan: &Plan, run: &Run) -> Vec<ConditionId> {
     if run.finished.is_some() {
         return Vec::new();
     }
+    let mut conditions = work_conditions(plan, run).to_vec();
+    if run.active_rollback().is_none() {
+        let begun = |r: &&crate::plan::Rollback| r.after.is_none_or(|step| run.steps[step].first_started.is_some());
+        conditions.extend(plan.rollbacks.iter().filter(begun).flat_map(|r| &r.auto));
+    }
+    conditions
+}
+
+fn work_conditions<'a>(plan: &'a Plan, run: &Run) -> &'a [ConditionId] {
     if let Some(job) = &run.job {
-        let Some(step) = definition(plan, &job.of) else { return Vec::new() };
-        return match &step.action {
-            _ if job.acted.is_some() => step.verify.clone(),
-            Action::Soak { conditions, .. } => conditions.clone(),
-            _ => Vec::new(),
+        return match definition(plan, &job.of) {
+            Some(step) if job.acted.is_some() => &step.verify,
+            Some(Step { action: Action::Soak { conditions, .. }, .. }) => conditions,
+            _ => &[],
         };
     }
     if let Some(active) = run.active_rollback() {
-        let RollbackRef::Plan(name) = &active.of else { return Vec::new() };
-        let rollback = plan.rollbacks.iter().find(|r| r.name == *name);
-        return rollback.and_then(|r| r.steps.get(active.steps_done)).map(|s| s.gate.clone()).unwrap_or_default();
+        return rollback::next_job(plan, active).and_then(|(_, step)| step).map_or(&[], |s| &s.gate);
     }
-    run.next_step().map(|id| plan.steps[id].gate.clone()).unwrap_or_default()
+    run.next_step().map_or(&[], |id| &plan.steps[id].gate)
 }
 
 /// The idempotency token of a job's next call: a hash of run, job, attempt and ordinal.

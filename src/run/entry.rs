@@ -42,6 +42,23 @@ pub enum Entry {
         job: JobRef,
         /// What its gate saw.
         evidence: Vec<String>,
+        /// Why it was started behind a shut gate, if it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overridden: Option<String>,
+    },
+    /// Somebody wants a step started behind its shut gate, and the plan asks for more people than that.
+    OverrideAsked {
+        /// Job.
+        job: JobRef,
+        /// Why.
+        reason: String,
+    },
+    /// A step, or a step of a rollback, was left out.
+    Skipped {
+        /// Job.
+        job: JobRef,
+        /// Why.
+        reason: String,
     },
     /// A call is about to be made.
     Intent {
@@ -82,6 +99,9 @@ pub enum Entry {
     Acted {
         /// Job.
         job: JobRef,
+        /// What a person did instead of the engine, if so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by_hand: Option<String>,
     },
     /// A job is done and verified.
     Done {
@@ -135,6 +155,9 @@ pub enum Entry {
         lag_ms: Option<i64>,
         /// Records read since this time are as shown; the first calls need no new read.
         read_since: Millis,
+        /// What the conditions saw, when the engine began it by itself because the plan says so.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        evidence: Vec<String>,
     },
     /// All steps of a rollback are done.
     RollbackDone {
@@ -260,7 +283,10 @@ impl Entry {
             Entry::EngineStarted { open, .. } => {
                 format!("engine took over; {} call(s) without an outcome are being settled", open.len())
             }
+            Entry::Started { job, overridden: Some(reason), .. } => format!("{job}: started behind a SHUT GATE: {reason}"),
             Entry::Started { job, .. } => format!("{job}: started"),
+            Entry::OverrideAsked { job, reason } => format!("{job}: override asked for: {reason}"),
+            Entry::Skipped { job, reason } => format!("{job}: SKIPPED: {reason}"),
             Entry::Intent { id, job, call, .. } => format!("{job}: call {id} {}", call.operation()),
             Entry::Resent { id, why } => format!("call {id} sent again: {why}"),
             Entry::Outcome { id, outcome } => match outcome {
@@ -272,7 +298,8 @@ impl Entry {
             },
             Entry::InSync { id } => format!("call {id} in sync"),
             Entry::Reviewed { job } => format!("{job}: change set reviewed"),
-            Entry::Acted { job } => format!("{job}: action done"),
+            Entry::Acted { job, by_hand: Some(reason) } => format!("{job}: DONE BY HAND: {reason}"),
+            Entry::Acted { job, .. } => format!("{job}: action done"),
             Entry::Done { job, .. } => format!("{job}: done"),
             Entry::Failed { job, reason } => format!("{job}: FAILED: {reason}"),
             Entry::Approved { job } => format!("{job}: approved"),
@@ -283,6 +310,9 @@ impl Entry {
             Entry::GoOn { why, .. } => format!("no longer going on by itself: {why}"),
             Entry::Held { reason } => format!("HELD: {reason}"),
             Entry::Continued {} => "continued".into(),
+            Entry::RollbackConfirmed { rollback, evidence, .. } if !evidence.is_empty() => {
+                format!("ROLLBACK {rollback} begun by the plan: {}", evidence.join(", "))
+            }
             Entry::RollbackConfirmed { rollback, .. } => format!("ROLLBACK {rollback} confirmed"),
             Entry::RollbackDone { rollback } => format!("rollback {rollback} done"),
             Entry::OutageBegan { .. } => "OUTAGE: users are failing".into(),
@@ -308,7 +338,11 @@ mod tests {
     #[test]
     fn parts_round_trip() {
         let entries = [
-            Entry::Started { job: JobRef::Rollback("immediate".into(), "back".into()), evidence: vec!["lag 3s".into()] },
+            Entry::Started {
+                job: JobRef::Rollback("immediate".into(), "back".into()),
+                evidence: vec!["lag 3s".into()],
+                overridden: None,
+            },
             Entry::Continued {},
             Entry::Outcome { id: 3, outcome: CallOutcome::Accepted(Receipt { id: "C1".into() }) },
             Entry::Finished { outcome: Outcome::RolledBack },

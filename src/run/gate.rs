@@ -177,6 +177,22 @@ pub fn all(plan: &Plan, watch: &Watch, conditions: &[ConditionId], now: Millis) 
     unknown.map_or(Verdict::Pass, Verdict::Unknown)
 }
 
+/// The statistic that a monitor's limit is about, over the last minute or three intervals.
+#[must_use]
+pub fn limited(monitor: &Monitor, ring: &Ring) -> Option<i64> {
+    let limit = monitor.limit.as_ref()?;
+    let window = 60_000.max(3 * monitor.every_ms);
+    statistic(ring, limit.stat, ring.latest.as_ref()?.at - window)
+}
+
+/// True when a monitor's newest values are over its limit.
+#[must_use]
+pub fn is_breached(monitor: &Monitor, ring: &Ring) -> bool {
+    let missing = ring.latest.as_ref().is_none_or(|l| matches!(l.value, Value::Missing(_)));
+    let over = |limit: &crate::plan::Limit| limited(monitor, ring).is_some_and(|value| value > limit.above.micros);
+    !missing && monitor.limit.as_ref().is_some_and(over)
+}
+
 /// What the conditions saw, one line each: the evidence that goes into the journal.
 #[must_use]
 pub fn evidence(plan: &Plan, watch: &Watch, conditions: &[ConditionId]) -> Vec<String> {

@@ -2,15 +2,14 @@
 
 use sha2::{Digest, Sha256};
 
-use super::change::{self, Read};
+use super::change::{self, Read, is_there};
 use super::decide::{Ctx, Decision, token};
 use super::entry::{CallOutcome, Entry, JobRef};
 use super::gate::{self, is_usable};
 use super::snapshot::Verdict;
 use super::state::{CallRun, CallState, Job, definition, restored_by};
-use super::watch::records_query;
 use crate::cloud::{Call, CallId, ChangeSetInfo, Millis, Query, StackInfo};
-use crate::plan::{Action, RecordSet, StackAction, StackChange};
+use crate::plan::{Action, StackAction, StackChange, Switch};
 
 /// How often a change in progress is looked at, in milliseconds.
 const POLL_MS: i64 = 2_000;
@@ -36,7 +35,10 @@ pub fn advance(ctx: Ctx<'_>, job: &Job, decision: &mut Decision) {
     }
     let papers = ctx.run.papers.get(&job.of);
     match action {
-        Action::Shift(_) | Action::Records(_) | Action::Restore { .. } => records(ctx, job, action, decision),
+        Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Restore { .. } => {
+            swap(ctx, job, action, decision);
+        }
+        Action::Switch(switch) => flip(ctx, job, switch, decision),
         Action::Stack(stack) => match &stack.change {
             StackChange::Apply { .. } => apply_stack(ctx, job, stack, decision),
             StackChange::Delete => delete_stack(ctx, job, stack, decision),
@@ -46,17 +48,17 @@ pub fn advance(ctx: Ctx<'_>, job: &Job, decision: &mut Decision) {
             if ctx.now < until {
                 decision.wake_at(until);
             } else if gate::all(ctx.plan, ctx.watch, conditions, ctx.now) == Verdict::Pass {
-                decision.write(Entry::Acted { job: job.of.clone() });
+                acted(job, decision);
             }
         }
         Action::Approve { count, .. } => {
             if papers.is_some_and(|p| p.approvals.len() >= *count as usize) {
-                decision.write(Entry::Acted { job: job.of.clone() });
+                acted(job, decision);
             }
         }
         Action::Checklist { items } => {
             if papers.is_some_and(|p| (0..items.len()).all(|i| p.ticks.get(&i) == Some(&true))) {
-                decision.write(Entry::Acted { job: job.of.clone() });
+                acted(job, decision);
             }
         }
     }
@@ -65,6 +67,10 @@ pub fn advance(ctx: Ctx<'_>, job: &Job, decision: &mut Decision) {
 fn intend(ctx: Ctx<'_>, job: &Job, call: Call, decision: &mut Decision) {
     let id = ctx.run.calls.keys().next_back().map_or(1, |id| id + 1);
     decision.write(Entry::Intent { id, job: job.of.clone(), token: token(ctx.run, job), call });
+}
+
+fn acted(job: &Job, decision: &mut Decision) {
+    decision.write(Entry::Acted { job: job.of.clone(), by_hand: None });
 }
 
 fn fail(job: &Job, reason: impl Into<String>, decision: &mut Decision) {
@@ -81,8 +87,8 @@ fn resend(ctx: Ctx<'_>, id: CallId, call: &CallRun, why: &str, decision: &mut De
     }
 }
 
-/// Record changes: read, compare-and-swap, wait until in sync, read back.
-fn records(ctx: Ctx<'_>, job: &Job, action: &Action, decision: &mut Decision) {
+/// Changes of records and health checks: read, compare-and-swap, wait until in sync, read back.
+fn swap(ctx: Ctx<'_>, job: &Job, action: &Action, decision: &mut Decision) {
     let restoring = !matches!(job.of, JobRef::Step(_));
     let frozen = ctx.run.hold.is_some();
     let mut since = job.read_since;
@@ -99,23 +105,25 @@ fn records(ctx: Ctx<'_>, job: &Job, action: &Action, decision: &mut Decision) {
             CallState::Unknown(_) => {
                 return resend(ctx, id, call, "its outcome is not known; the same compare-and-swap settles it", decision);
             }
-            CallState::Applied(receipt, None) => return await_sync(ctx, id, call, &receipt.id, decision),
+            CallState::Applied(receipt, None) if matches!(call.call, Call::ChangeRecords { .. }) => {
+                return await_sync(ctx, id, call, &receipt.id, decision);
+            }
+            // A health check's new version counts from the answer on; the checkers follow within seconds.
+            CallState::Applied(_, None) => return decision.write(Entry::InSync { id }),
             CallState::Applied(_, Some(_)) => {}
             CallState::Refused(why) => refusal = Some((id, call, why)),
         }
     }
     let places = change::places(ctx.plan, ctx.run, action);
-    let mut read = Read::new();
+    let mut read = Read::default();
     for place in &places {
-        match ctx.watch.records(place, since) {
-            Some(Ok(sets)) => {
-                read.insert(place.clone(), sets);
-            }
+        match ctx.watch.found(place, since) {
+            Some(Ok(answer)) => read.insert(place.clone(), answer),
             Some(Err(failure)) if failure.kind == crate::cloud::FailureKind::Refused => {
                 return fail(job, failure.message.clone(), decision);
             }
-            Some(Err(_)) => decision.ask(ctx, records_query(place), POLL_MS),
-            None => decision.ask(ctx, records_query(place), 0),
+            Some(Err(_)) => decision.ask(ctx, place.query(), POLL_MS),
+            None => decision.ask(ctx, place.query(), 0),
         }
     }
     if read.len() < places.len() {
@@ -133,7 +141,7 @@ fn records(ctx: Ctx<'_>, job: &Job, action: &Action, decision: &mut Decision) {
     match change::wanted(ctx.plan, ctx.run, action, &read) {
         Err(why) => fail(job, why, decision),
         Ok(wanted) => match change::batches(&wanted, &read).into_iter().next() {
-            None => decision.write(Entry::Acted { job: job.of.clone() }),
+            None => acted(job, decision),
             Some(_) if frozen => {}
             Some(call) if !restoring && already_changed(ctx, job, &call) => {
                 fail(job, "conflict: somebody changed the record after this step did", decision);
@@ -144,25 +152,41 @@ fn records(ctx: Ctx<'_>, job: &Job, action: &Action, decision: &mut Decision) {
     }
 }
 
-/// True when this job has changed the call's zone before.
+/// True when this job has changed the same zone or health check before.
 fn already_changed(ctx: Ctx<'_>, job: &Job, call: &Call) -> bool {
-    let zone_of = |call: &Call| match call {
-        Call::ChangeRecords { zone, .. } => Some(zone.clone()),
-        _ => None,
+    let same = |other: &Call| match (other, call) {
+        (Call::ChangeRecords { zone: a, .. }, Call::ChangeRecords { zone: b, .. }) => a == b,
+        (Call::UpdateHealthCheck { id: a, .. }, Call::UpdateHealthCheck { id: b, .. }) => a == b,
+        _ => false,
     };
     let earlier = job.calls.iter().filter_map(|id| ctx.run.calls.get(id));
-    earlier.filter(|c| matches!(c.state, CallState::Applied(..))).any(|c| zone_of(&c.call) == zone_of(call))
+    earlier.filter(|c| matches!(c.state, CallState::Applied(..))).any(|c| same(&c.call))
 }
 
-/// True when the zone is as the call would have left it.
-fn is_there(call: &Call, read: &Read<'_>) -> bool {
-    let Call::ChangeRecords { zone, delete, create } = call else { return false };
-    let find = |record: &RecordSet| {
-        let place = change::Place { zone: zone.clone(), name: record.name.clone() };
-        read.get(&place).and_then(|sets| sets.iter().find(|r| r.key() == record.key()))
-    };
-    create.iter().all(|r| find(r) == Some(r))
-        && delete.iter().filter(|d| create.iter().all(|c| c.key() != d.key())).all(|r| find(r).is_none())
+/// The data-plane switch. Nothing is read first: it must work when the control planes do not answer. The same value
+/// again changes nothing, so whatever was lost is sent again.
+fn flip(ctx: Ctx<'_>, job: &Job, switch: &Switch, decision: &mut Decision) {
+    let last = job.calls.last().and_then(|id| ctx.run.calls.get(id).map(|call| (*id, call)));
+    match last.map(|(id, call)| (id, call, &call.state)) {
+        None if ctx.run.hold.is_none() => intend(ctx, job, put(switch), decision),
+        None | Some((_, _, CallState::Open)) => {}
+        Some((id, call, CallState::Deferred(why) | CallState::Unknown(why))) => resend(ctx, id, call, why, decision),
+        Some((_, _, CallState::Refused(why))) => fail(job, why.clone(), decision),
+        Some((id, _, CallState::Applied(_, None))) => decision.write(Entry::InSync { id }),
+        Some((_, _, CallState::Applied(_, Some(_)))) => acted(job, decision),
+    }
+}
+
+/// The call that flips a switch.
+#[must_use]
+pub fn put(switch: &Switch) -> Call {
+    Call::PutMetric {
+        region: switch.region.clone(),
+        namespace: switch.namespace.clone(),
+        metric: switch.metric.clone(),
+        dimensions: switch.dimensions.clone(),
+        value: switch.value,
+    }
 }
 
 fn await_sync(ctx: Ctx<'_>, id: CallId, call: &CallRun, change: &str, decision: &mut Decision) {
@@ -248,7 +272,7 @@ fn apply_stack(ctx: Ctx<'_>, job: &Job, action: &StackAction, decision: &mut Dec
         CallState::Applied(..) => {
             events(ctx, action, decision);
             match look(ctx, action, executed.changed, decision).flatten() {
-                Some(info) if is_usable(&info.status) => decision.write(Entry::Acted { job: job.of.clone() }),
+                Some(info) if is_usable(&info.status) => acted(job, decision),
                 Some(info) if is_over(&info.status) => fail(job, failed_because(ctx, action, info), decision),
                 _ => decision.ask(ctx, stack_query(action), POLL_MS),
             }
@@ -287,7 +311,7 @@ fn review(ctx: Ctx<'_>, job: &Job, action: &StackAction, frozen: bool, decision:
     let Some((query, since)) = change_set_query(ctx, job) else { return };
     let Query::ChangeSet { change_set, .. } = &query else { return };
     match ctx.watch.change_set(&query, since).flatten() {
-        Some(info) if info.no_changes => decision.write(Entry::Acted { job: job.of.clone() }),
+        Some(info) if info.no_changes => acted(job, decision),
         Some(info) if info.status == "FAILED" => fail(job, format!("change set failed: {}", info.reason), decision),
         Some(info) if info.executable => {
             let lets_go = job.reviewed || (ctx.run.going.is_some() && !is_destructive(info));
@@ -319,15 +343,15 @@ fn delete_stack(ctx: Ctx<'_>, job: &Job, action: &StackAction, decision: &mut De
         Some((_, _, CallState::Applied(..))) => {
             events(ctx, action, decision);
             match look(ctx, action, since, decision) {
-                Some(None) => decision.write(Entry::Acted { job: job.of.clone() }),
-                Some(Some(info)) if info.status == "DELETE_COMPLETE" => decision.write(Entry::Acted { job: job.of.clone() }),
+                Some(None) => acted(job, decision),
+                Some(Some(info)) if info.status == "DELETE_COMPLETE" => acted(job, decision),
                 Some(Some(info)) if info.status == "DELETE_FAILED" => fail(job, failed_because(ctx, action, info), decision),
                 Some(Some(_)) => decision.ask(ctx, stack_query(action), POLL_MS),
                 None => {}
             }
         }
         None => match look(ctx, action, since, decision) {
-            Some(None) => decision.write(Entry::Acted { job: job.of.clone() }),
+            Some(None) => acted(job, decision),
             Some(Some(_)) if !frozen => {
                 let call = Call::DeleteStack { region: action.region.clone(), stack: action.name.clone() };
                 intend(ctx, job, call, decision);

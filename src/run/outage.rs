@@ -1,6 +1,6 @@
 //! The clock of an outage: when users began to fail, as the service monitor sees it, and when they were served again.
 
-use super::decide::{Ctx, Decision};
+use super::decide::{Ctx, Decision, rolled_back};
 use super::entry::Entry;
 use crate::cloud::Millis;
 
@@ -31,6 +31,10 @@ pub fn track(ctx: Ctx<'_>, decision: &mut Decision) {
         }
         if let Some(began) = first.filter(|_| bad >= FAILED_SAMPLES && bad * 100 >= all * FAILED_PERCENT) {
             decision.write(Entry::OutageBegan { began });
+            // Whatever is going on forward, this is not the moment for more of it.
+            if ctx.run.hold.is_none() && ctx.run.active_rollback().is_none() && !rolled_back(ctx.run) {
+                decision.write(Entry::Held { reason: "users are failing".into() });
+            }
         }
         return;
     }

@@ -7,16 +7,13 @@ use sha2::{Digest, Sha256};
 use super::change::{self, Place, Read};
 use super::command::Reply;
 use super::decide::{Ctx, Decision, traffic_place};
-use super::entry::{Entry, RollbackRef};
-use super::gate;
+use super::entry::{Entry, JobRef, RollbackRef};
 use super::snapshot::{Armed, Freshness, StepState, Verdict};
-use super::state::CallState;
+use super::state::RollbackRun;
 use super::watch::refused;
-use crate::cloud::{Call, Millis, Value};
-use crate::plan::{Action, Condition, Rollback, Source, State, StepId, Test, Undo, format_ms};
-
-/// Records read longer ago than this do not arm anything, in milliseconds.
-const READ_AGE_MS: i64 = 180_000;
+use super::{gate, job, ready};
+use crate::cloud::{Call, Millis};
+use crate::plan::{Action, Plan, Rollback, Source, Step, StepId, Undo, format_ms};
 
 /// The rollback that applies now, or the one that is named.
 ///
@@ -32,19 +29,17 @@ pub fn choose<'a>(ctx: Ctx<'a>, name: Option<&str>) -> Result<&'a Rollback, Stri
     }
 }
 
-/// The first rollback of the plan whose step has started and whose window is open; past every window the last one
-/// whose step has started.
+/// The first rollback of the plan that is armed. When none is, the first whose step has started and whose window is
+/// open, and past every window the last one whose step has started.
 #[must_use]
 pub fn applying(ctx: Ctx<'_>) -> Option<&Rollback> {
     if ctx.run.finished.is_some() {
         return None;
     }
-    let mut started = ctx.plan.rollbacks.iter().filter(|r| window_start(ctx, r).is_some());
-    let open =
-        ctx.plan.rollbacks.iter().find(|r| {
-            window_start(ctx, r).is_some_and(|from| r.until_ms.is_none_or(|until| ctx.now < from.saturating_add(until)))
-        });
-    open.or_else(|| started.next_back())
+    let started: Vec<&Rollback> = ctx.plan.rollbacks.iter().filter(|r| window_start(ctx, r).is_some()).collect();
+    let armed = started.iter().find(|r| ready::readiness(ctx, r) == Armed::Armed);
+    let open = || started.iter().find(|r| window_left(ctx, r).is_none_or(|left| left > 0));
+    armed.or_else(open).or(started.last()).copied()
 }
 
 /// Since when a rollback applies.
@@ -56,6 +51,46 @@ pub fn window_start(ctx: Ctx<'_>, rollback: &Rollback) -> Option<Millis> {
     }
 }
 
+/// What is left of a rollback's window in milliseconds, less than nothing when it has closed; `None` when it has none,
+/// or has not begun.
+#[must_use]
+pub fn window_left(ctx: Ctx<'_>, rollback: &Rollback) -> Option<i64> {
+    Some(window_start(ctx, rollback)?.saturating_add(rollback.until_ms?) - ctx.now)
+}
+
+/// The job that a rollback does next, with its definition if it is a step of the plan's rollback; `None` when all are done.
+#[must_use]
+pub fn next_job<'a>(plan: &'a Plan, active: &RollbackRun) -> Option<(JobRef, Option<&'a Step>)> {
+    match &active.of {
+        RollbackRef::Undo(step) => (active.steps_done == 0).then(|| (JobRef::Undo(step.clone()), None)),
+        RollbackRef::Plan(name) => {
+            let step = plan.rollbacks.iter().find(|r| r.name == *name)?.steps.get(active.steps_done)?;
+            Some((JobRef::Rollback(name.clone(), step.id.clone()), Some(step)))
+        }
+    }
+}
+
+/// Begins the rollback whose conditions all hold, if the plan asks for that, it is armed and nobody is looking at one.
+pub fn begin_by_itself(ctx: Ctx<'_>, decision: &mut Decision) {
+    let busy = ctx.run.rollback.as_ref().is_some_and(|r| r.done.is_none() || matches!(r.of, RollbackRef::Plan(_)));
+    if busy || ctx.watch.prepared.is_some() {
+        return;
+    }
+    for rollback in ctx.plan.rollbacks.iter().filter(|r| !r.auto.is_empty() && window_start(ctx, r).is_some()) {
+        let holds = gate::all(ctx.plan, ctx.watch, &rollback.auto, ctx.now) == Verdict::Pass;
+        if !holds || ready::readiness(ctx, rollback) != Armed::Armed {
+            continue;
+        }
+        let of = RollbackRef::Plan(rollback.name.clone());
+        let read_since = ctx.now - ready::READ_AGE_MS;
+        let Some(fingerprint) = offer(ctx, &of, read_since).fingerprint else { continue };
+        let evidence = gate::evidence(ctx.plan, ctx.watch, &rollback.auto);
+        let lag_ms = lag(ctx, Some(rollback)).map(|lag| lag.ms);
+        decision.write(Entry::RollbackConfirmed { rollback: of, fingerprint, lag_ms, read_since, evidence });
+        return;
+    }
+}
+
 /// Whether a step can be taken back by itself.
 ///
 /// # Errors
@@ -63,7 +98,7 @@ pub fn window_start(ctx: Ctx<'_>, rollback: &Rollback) -> Option<Millis> {
 pub fn undoable(ctx: Ctx<'_>, step: &str) -> Result<(), String> {
     let Some(id) = ctx.plan.step_named(step) else { return Err(format!("no step '{step}' in this plan")) };
     let definition = &ctx.plan.steps[id];
-    if !matches!(definition.action, Action::Shift(_) | Action::Records(_)) {
+    if !matches!(definition.action, Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_)) {
         return Err(match &definition.undo {
             Undo::OneWay(why) => format!("'{step}' is one-way: {why}"),
             Undo::Manual(how) => format!("'{step}' is taken back by hand: {how}"),
@@ -96,15 +131,13 @@ pub fn offer(ctx: Ctx<'_>, of: &RollbackRef, since: Millis) -> Offer {
     let mut complete = true;
     for action in actions(ctx, of) {
         match &action {
-            Action::Restore { .. } | Action::Shift(_) | Action::Records(_) => {
-                let mut read = Read::new();
+            Action::Restore { .. } | Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) => {
+                let mut read = Read::default();
                 let places = change::places(ctx.plan, ctx.run, &action);
                 for place in &places {
-                    match ctx.watch.records(place, since) {
-                        Some(Ok(sets)) => {
-                            read.insert(place.clone(), sets);
-                        }
-                        Some(Err(failure)) => offer.problem = Some(format!("cannot read {}: {}", place.name, failure.message)),
+                    match ctx.watch.found(place, since) {
+                        Some(Ok(answer)) => read.insert(place.clone(), answer),
+                        Some(Err(failure)) => offer.problem = Some(format!("cannot read {place}: {}", failure.message)),
                         None => {}
                     }
                 }
@@ -123,6 +156,7 @@ pub fn offer(ctx: Ctx<'_>, of: &RollbackRef, since: Millis) -> Offer {
             Action::Stack(stack) => {
                 offer.calls.push(Call::DeleteStack { region: stack.region.clone(), stack: stack.name.clone() });
             }
+            Action::Switch(switch) => offer.calls.push(job::put(switch)),
             Action::Approve { what, .. } => offer.by_hand.push(format!("approval: {what}")),
             Action::Checklist { items } => offer.by_hand.extend(items.iter().cloned()),
             Action::Soak { for_ms, .. } => offer.by_hand.push(format!("watch for {}", format_ms(*for_ms))),
@@ -147,13 +181,16 @@ fn actions(ctx: Ctx<'_>, of: &RollbackRef) -> Vec<Action> {
     }
 }
 
-/// The places that the rollback which is shown, or the one that applies, would change; and the traffic's record.
+/// The places that the rollback which is shown, or any that applies, would change; and the traffic's record.
 #[must_use]
 pub fn places(ctx: Ctx<'_>) -> BTreeSet<Place> {
-    let of = ctx.watch.prepared.as_ref().map(|p| p.of.clone());
-    let of = of.or_else(|| applying(ctx).map(|r| RollbackRef::Plan(r.name.clone())));
+    let mut wanted: Vec<RollbackRef> = ctx.watch.prepared.iter().map(|p| p.of.clone()).collect();
+    if ctx.run.finished.is_none() && ctx.run.active_rollback().is_none() {
+        let started = ctx.plan.rollbacks.iter().filter(|r| window_start(ctx, r).is_some());
+        wanted.extend(started.map(|r| RollbackRef::Plan(r.name.clone())));
+    }
     let mut places: BTreeSet<Place> = traffic_place(ctx.plan).into_iter().collect();
-    for action in of.map(|of| actions(ctx, &of)).unwrap_or_default() {
+    for action in wanted.iter().flat_map(|of| actions(ctx, of)) {
         places.extend(change::places(ctx.plan, ctx.run, &action));
     }
     places
@@ -180,8 +217,9 @@ pub fn confirm(ctx: Ctx<'_>, name: &str, fingerprint: &str, word: Option<&str>) 
     let entry = Entry::RollbackConfirmed {
         rollback: prepared.of.clone(),
         fingerprint: fingerprint.to_owned(),
-        lag_ms: lag_ms(ctx),
+        lag_ms: lag_of(ctx, &prepared.of).map(|lag| lag.ms),
         read_since: prepared.since,
+        evidence: Vec::new(),
     };
     Decision { entries: vec![(false, entry)], reply: Some(Reply::Ok("rolling back".into())), ..Decision::default() }
 }
@@ -203,80 +241,49 @@ pub fn one_way_passed(ctx: Ctx<'_>) -> Vec<StepId> {
     steps.filter(|(id, s)| matches!(s.undo, Undo::OneWay(_)) && ctx.run.steps[*id].attempts > 0).map(|(id, _)| id).collect()
 }
 
-/// The largest fresh replication lag in milliseconds.
-#[must_use]
-pub fn lag_ms(ctx: Ctx<'_>) -> Option<i64> {
-    let lags = ctx.plan.monitors.iter().enumerate().filter_map(|(id, monitor)| match &monitor.source {
-        Source::Metric(metric) if metric.replication && ctx.watch.freshness(ctx.plan, id, ctx.now) == Freshness::Fresh => {
-            match ctx.watch.rings[id].latest.as_ref()?.value {
-                Value::Number(micros) => Some(micros / 1_000),
-                _ => None,
-            }
-        }
-        _ => None,
-    });
-    lags.max()
+/// A replication lag as it was seen last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lag {
+    /// The lag in milliseconds.
+    pub ms: i64,
+    /// When it was so.
+    pub at: Millis,
+    /// Whether that is fresh.
+    pub freshness: Freshness,
 }
 
-/// Whether a rollback is ready: what it would change was read lately and is as this run left it, and the region
-/// that it leads to answers by direct probe.
+/// What would be lost: the largest lag of the replication that leads where a rollback leads; of all replication when
+/// the rollback names none. An old value is better than none, so its time comes with it; data that nobody has seen
+/// for a day is none.
 #[must_use]
-pub fn readiness(ctx: Ctx<'_>, rollback: &Rollback) -> Armed {
-    let of = RollbackRef::Plan(rollback.name.clone());
-    let offer = offer(ctx, &of, ctx.now - READ_AGE_MS);
-    if let Some(problem) = offer.problem {
-        return Armed::NotArmed(problem);
-    }
-    if offer.fingerprint.is_none() {
-        return Armed::NotArmed("the records have not been read lately".into());
-    }
-    if let Some(conflict) = conflict(ctx, rollback) {
-        return Armed::NotArmed(conflict);
-    }
-    let label = ctx.plan.region_label(&rollback.to);
-    let probes: Vec<_> = ctx
-        .plan
-        .monitors
-        .iter()
-        .enumerate()
-        .filter(|(_, m)| m.region.as_ref() == Some(&rollback.to) && matches!(&m.source, Source::Http(h) if h.from == "local"))
-        .collect();
-    for (id, monitor) in probes {
-        let condition = Condition { monitor: id, test: Test::Is(State::Healthy), over_ms: 60_000, for_ms: 0, samples: 0 };
-        match ctx.watch.freshness(ctx.plan, id, ctx.now) {
-            Freshness::Fresh => {}
-            Freshness::Stale | Freshness::Missing => return Armed::NotArmed(format!("no fresh probe of {label}")),
-        }
-        let mut tracker = gate::Tracker::default();
-        tracker.reading(&condition, &ctx.watch.rings[id], monitor, ctx.now, false, false);
-        if let Some(Verdict::Fail(why)) = tracker.why {
-            return Armed::NotArmed(format!("{label} is not healthy: {why}"));
-        }
-    }
-    Armed::Armed
-}
-
-/// A record that is not as this run left it. While a change of this run's own is on its way there is nothing to tell.
-fn conflict(ctx: Ctx<'_>, rollback: &Rollback) -> Option<String> {
-    for action in rollback.steps.iter().map(|s| &s.action) {
-        for place in change::places(ctx.plan, ctx.run, action) {
-            let newest = ctx.run.calls.values().rev().find_map(|call| match &call.call {
-                Call::ChangeRecords { zone, create, .. }
-                    if *zone == place.zone
-                        && !matches!(call.state, CallState::Refused(_))
-                        && create.iter().any(|r| r.name == place.name) =>
-                {
-                    Some((&call.state, call.changed, create))
-                }
-                _ => None,
-            });
-            let Some((CallState::Applied(_, Some(_)), changed, create)) = newest else { continue };
-            let Some(Ok(sets)) = ctx.watch.records(&place, changed) else { continue };
-            if let Some(other) = create.iter().filter(|r| r.name == place.name).find(|r| !sets.contains(r)) {
-                let now = sets.iter().find(|r| r.key() == other.key()).map_or_else(|| "gone".to_owned(), ToString::to_string);
-                return Some(format!("somebody else changed it: this run left '{other}', now it is '{now}'"));
+pub fn lag(ctx: Ctx<'_>, rollback: Option<&Rollback>) -> Option<Lag> {
+    let named = rollback.map(|r| r.replication.as_slice()).unwrap_or_default();
+    let counts = |id: usize| match &ctx.plan.monitors[id].source {
+        Source::Metric(metric) => {
+            if named.is_empty() {
+                metric.replication
+            } else {
+                named.contains(&id)
             }
         }
-    }
-    None
+        _ => false,
+    };
+    let newest = |id: usize| {
+        let sample = ctx.watch.rings[id].samples.iter().rev().find_map(|(at, value)| value.map(|v| (*at, v)))?;
+        (ctx.now - sample.0 < 86_400_000).then(|| {
+            let freshness = ctx.watch.freshness(ctx.plan, id, ctx.now);
+            Lag { ms: sample.1 / 1_000, at: sample.0, freshness }
+        })
+    };
+    (0..ctx.plan.monitors.len()).filter(|id| counts(*id)).filter_map(newest).max_by_key(|lag| lag.ms)
+}
+
+/// The lag of the rollback that goes by a name, for the journal.
+#[must_use]
+pub fn lag_of(ctx: Ctx<'_>, of: &RollbackRef) -> Option<Lag> {
+    let rollback = match of {
+        RollbackRef::Plan(name) => ctx.plan.rollbacks.iter().find(|r| r.name == *name),
+        RollbackRef::Undo(_) => None,
+    };
+    lag(ctx, rollback)
 }

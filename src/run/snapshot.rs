@@ -39,6 +39,10 @@ pub struct Snapshot {
     pub monitors: Vec<MonitorView>,
     /// The rollback that applies now.
     pub undo: UndoView,
+    /// Every rollback of the plan, in its order.
+    pub rollbacks: Vec<RollbackView>,
+    /// When the credentials expire, if that is known.
+    pub credentials_expire: Option<Millis>,
     /// A rollback that is shown and waits for its confirmation.
     pub offer: Option<OfferView>,
     /// The outage that is going on, or the last one.
@@ -185,6 +189,31 @@ pub enum StepState {
     Interrupted,
     /// It was done, and a rollback took it back.
     Undone,
+    /// It was left out.
+    Skipped,
+}
+
+impl StepState {
+    /// The state for people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            StepState::Pending => "not started",
+            StepState::Running => "running",
+            StepState::Verifying => "verifying",
+            StepState::Done => "done",
+            StepState::Failed => "failed",
+            StepState::Interrupted => "interrupted",
+            StepState::Undone => "taken back",
+            StepState::Skipped => "skipped",
+        }
+    }
+
+    /// True when the steps after it may go on.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        matches!(self, StepState::Done | StepState::Skipped)
+    }
 }
 
 /// A step, for the plan panel.
@@ -258,8 +287,8 @@ pub struct WorkView {
 pub struct CallView {
     /// For example `route53 ChangeResourceRecordSets`.
     pub operation: String,
-    /// Control plane it needs.
-    pub control_plane: String,
+    /// Control plane it needs; `None` for a call to a data plane.
+    pub control_plane: Option<String>,
     /// True once it was sent.
     pub sent: bool,
     /// State of the call in words: `not sent`, `accepted`, `in sync`, `unknown`…
@@ -389,11 +418,45 @@ pub enum Armed {
     Nothing,
 }
 
+/// A rollback of the plan, for choosing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackView {
+    /// Name.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// Its key on the screen.
+    pub key: Option<char>,
+    /// Region it leads to.
+    pub to: String,
+    /// Ready or not; [`Armed::Nothing`] while nothing that it takes back has started.
+    pub armed: Armed,
+    /// What is left of its window; `None` when it has none.
+    pub window_left_ms: Option<i64>,
+    /// Control planes its steps need; empty when it works through the data plane alone.
+    pub control_planes: Vec<String>,
+    /// It begins by itself when its conditions hold.
+    pub auto: bool,
+}
+
+/// One thing that has to be so for a rollback to be armed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofView {
+    /// What, such as `records read and unchanged`.
+    pub what: String,
+    /// Whether it is so; what was seen, or why not.
+    pub verdict: Verdict,
+    /// What was seen, such as `12s ago`.
+    pub seen: String,
+}
+
 /// The rollback that applies now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UndoView {
     /// Ready or not.
     pub armed: Armed,
+    /// What it is armed on, in order of what fails first.
+    pub proofs: Vec<ProofView>,
     /// Name; empty when none applies.
     pub name: String,
     /// Region it leads to.
@@ -439,6 +502,19 @@ pub struct OfferView {
     pub confirm_word: Option<String>,
     /// Why it cannot run now or what is dangerous about it, if so.
     pub caution: Option<String>,
+    /// What somebody else changed, if so.
+    pub conflict: Option<ConflictView>,
+}
+
+/// A third party's change, side by side with what this run did and will do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictView {
+    /// How this run left it.
+    pub before: String,
+    /// How it is now.
+    pub now: String,
+    /// How the rollback will leave it.
+    pub wanted: String,
 }
 
 /// An outage as measured by the traffic's service monitor.

@@ -26,6 +26,10 @@ pub struct Run {
     pub hold: Option<Hold>,
     /// It goes on by itself, since then.
     pub going: Option<Millis>,
+    /// When a hold was last ended by a person: what was breached before is known to them.
+    pub continued: Option<Millis>,
+    /// Who asked for a step to be started behind its shut gate, and why.
+    pub overrides: BTreeMap<JobRef, BTreeMap<String, String>>,
     /// The rollback that was confirmed last.
     pub rollback: Option<RollbackRun>,
     /// Outages seen so far; the last one may be going on.
@@ -49,8 +53,10 @@ pub struct StepRun {
     pub started: Option<Millis>,
     /// When it was done, failed, interrupted or taken back.
     pub ended: Option<Millis>,
-    /// Why it failed; else empty.
+    /// Why it failed or was skipped; else empty.
     pub reason: String,
+    /// When a person last did its action by hand: what the places then held is no surprise.
+    pub by_hand: Option<Millis>,
 }
 
 /// A piece of work: a step, a step of a rollback, or an undo.
@@ -167,6 +173,7 @@ impl Run {
             started: None,
             ended: None,
             reason: String::new(),
+            by_hand: None,
         };
         Run { steps: vec![pending; plan.steps.len()], ..Run::default() }
     }
@@ -250,14 +257,28 @@ impl Run {
                     job.reviewed = true;
                 }
             }
-            Entry::Acted { .. } => {
+            Entry::Acted { by_hand, .. } => {
                 let step = self.job.as_mut().and_then(|job| {
                     job.acted = Some(at);
                     step_of(plan, &job.of)
                 });
                 if let Some(step) = step {
-                    self.steps[step].state = StepState::Verifying;
+                    let run = &mut self.steps[step];
+                    run.state = StepState::Verifying;
+                    run.by_hand = by_hand.as_ref().map(|_| at).or(run.by_hand);
                 }
+            }
+            Entry::Skipped { job, reason } => {
+                self.overrides.remove(job);
+                self.job.take_if(|j| j.of == *job);
+                match (step_of(plan, job), &mut self.rollback) {
+                    (Some(step), _) => self.close(step, StepState::Skipped, at, reason),
+                    (None, Some(rollback)) => rollback.steps_done += 1,
+                    (None, None) => {}
+                }
+            }
+            Entry::OverrideAsked { job, reason } => {
+                self.overrides.entry(job.clone()).or_default().insert(actor.to_owned(), reason.clone());
             }
             Entry::Done { job, .. } => self.done(plan, at, job),
             Entry::Failed { job, reason } => {
@@ -283,7 +304,10 @@ impl Run {
                 self.hold = Some(Hold { reason: reason.clone(), by: actor.to_owned(), since: at });
                 self.going = None;
             }
-            Entry::Continued {} => self.hold = None,
+            Entry::Continued {} => {
+                self.hold = None;
+                self.continued = Some(at);
+            }
             Entry::RollbackConfirmed { rollback, lag_ms, read_since, .. } => {
                 if let Some(step) = self.job.take().and_then(|job| step_of(plan, &job.of)) {
                     self.close(step, StepState::Interrupted, at, &format!("rollback {rollback}"));
@@ -329,6 +353,7 @@ impl Run {
             attempt = run.attempts;
             // Starting again means asking again: old signatures do not count.
             self.papers.remove(job);
+            self.overrides.remove(job);
         } else {
             attempt += u32::try_from(self.calls.values().filter(|c| c.job == *job).count()).unwrap_or(u32::MAX - 1);
         }
@@ -366,10 +391,10 @@ impl Run {
         self.rollback.as_ref().filter(|r| r.done.is_none())
     }
 
-    /// The first step that is not done.
+    /// The first step that is neither done nor skipped.
     #[must_use]
     pub fn next_step(&self) -> Option<StepId> {
-        self.steps.iter().position(|s| s.state != StepState::Done)
+        self.steps.iter().position(|s| !s.state.is_over())
     }
 
     /// Calls whose outcome is not known.

@@ -1,19 +1,25 @@
 //! From plan, run and watch to the snapshot that a screen shows. Pure; never called on the hot path.
 
+use self::alerts::alerts;
+use self::call::call_view;
 use super::change::{self, Read};
-use super::command::Verb;
 use super::core::Core;
-use super::decide::{Ctx, blocked, rolled_back, traffic_place};
-use super::entry::{JobRef, RollbackRef};
+use super::decide::{Ctx, blocked, rolled_back};
+use super::entry::RollbackRef;
 use super::snapshot::{
-    AlertView, Armed, CallView, ConditionView, DiffLine, DrillView, Freshness, Identity, LedgerView, Level, MonitorView,
-    OfferView, OutageView, PhaseView, ResultView, RtoView, Snapshot, Status, StepState, StepView, TrafficView, UndoView, Verdict,
-    WorkView,
+    CallView, ConditionView, DiffLine, DrillView, Freshness, Identity, LedgerView, Level, MonitorView, OutageView, PhaseView,
+    ResultView, RtoView, Snapshot, Status, StepState, StepView, Verdict, WorkView,
 };
 use super::state::{CallRun, CallState, Job, definition, restored_by};
-use super::{gate, job, outage, rollback};
+use super::{gate, job, outage};
 use crate::cloud::{Call, Millis, Value};
-use crate::plan::{Action, ConditionId, MonitorId, Plan, RecordSet, Role, Source, Stat, Step, Undo, format_ms};
+use crate::plan::{Action, ConditionId, MonitorId, Role, Source, Stat, Step, Undo, format_ms};
+
+pub mod alerts;
+pub mod call;
+mod traffic;
+mod undo;
+mod verbs;
 
 /// Samples that a sparkline shows.
 const SPARK: usize = 60;
@@ -73,17 +79,19 @@ pub fn snapshot(core: &Core, now: Millis, around: &Surroundings) -> Snapshot {
         steps: plan.steps.iter().enumerate().map(|(id, step)| step_view(ctx, id, step)).collect(),
         current: run.next_step(),
         work: work(ctx),
-        traffic: traffic(ctx),
+        traffic: traffic::traffic(ctx),
         monitors: (0..plan.monitors.len()).map(|id| monitor(ctx, id)).collect(),
-        undo: undo(ctx),
-        offer: rollback_shown.map(|prepared| offer(ctx, &prepared.of, prepared.since)),
+        undo: undo::undo(ctx),
+        rollbacks: undo::rollbacks(ctx),
+        credentials_expire: ctx.watch.credentials(Millis::MIN).flatten(),
+        offer: rollback_shown.map(|prepared| undo::offer(ctx, &prepared.of, prepared.since)),
         outage: outage_view(ctx),
         alerts: alerts(ctx).into_iter().map(|a| a.view).collect(),
         budget_ms: plan.downtime_budget_ms(),
         downtime_ms: run.downtime_ms(now),
         journal: core.tail.iter().cloned().collect(),
         ledger: around.ledger.clone(),
-        verbs: verbs(ctx, around.drill.is_some()),
+        verbs: verbs::verbs(ctx, around.drill.is_some()),
         result: result(ctx),
     }
 }
@@ -116,7 +124,7 @@ fn phases(ctx: Ctx<'_>) -> Vec<PhaseView> {
         for (step, run) in ctx.plan.steps.iter().zip(&ctx.run.steps).filter(|(s, _)| s.phase == index) {
             debug_assert_eq!(step.phase, index);
             view.total += 1;
-            view.done += usize::from(run.state == StepState::Done);
+            view.done += usize::from(run.state.is_over());
         }
         view
     };
@@ -133,6 +141,8 @@ pub fn action_word(action: &Action) -> &'static str {
         Action::Soak { .. } => "soak",
         Action::Approve { .. } => "approve",
         Action::Checklist { .. } => "checklist",
+        Action::HealthCheck(_) => "health-check",
+        Action::Switch(_) => "switch",
         Action::Restore { .. } => "restore",
     }
 }
@@ -186,7 +196,7 @@ fn work(ctx: Ctx<'_>) -> Option<WorkView> {
         id: step.id.clone(),
         title: step.title.clone(),
         note: step.note.clone(),
-        doing: if state.reason.is_empty() { String::new() } else { format!("{}: {}", state_word(state.state), state.reason) },
+        doing: if state.reason.is_empty() { String::new() } else { format!("{}: {}", state.state.word(), state.reason) },
         state: state.state,
         since: state.ended,
         expected_ms: step.expected_ms,
@@ -200,18 +210,6 @@ fn work(ctx: Ctx<'_>) -> Option<WorkView> {
         output: Vec::new(),
         blocked: blocked(ctx),
     })
-}
-
-fn state_word(state: StepState) -> &'static str {
-    match state {
-        StepState::Pending => "not started",
-        StepState::Running => "running",
-        StepState::Verifying => "verifying",
-        StepState::Done => "done",
-        StepState::Failed => "failed",
-        StepState::Interrupted => "interrupted",
-        StepState::Undone => "taken back",
-    }
 }
 
 fn conditions_of(step: &Step) -> &[ConditionId] {
@@ -327,12 +325,12 @@ fn call_state(call: &CallRun) -> String {
 /// The call that an action would make, from what was read last.
 fn preview(ctx: Ctx<'_>, action: &Action) -> Option<CallView> {
     let call = match action {
-        Action::Shift(_) | Action::Records(_) | Action::Restore { .. } => {
+        Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Restore { .. } => {
             let places = change::places(ctx.plan, ctx.run, action);
-            let mut read = Read::new();
+            let mut read = Read::default();
             for place in &places {
-                if let Some((_, sets)) = ctx.watch.records_ever(place) {
-                    read.insert(place.clone(), sets);
+                if let Some((_, answer)) = ctx.watch.found_ever(place) {
+                    read.insert(place.clone(), answer);
                 }
             }
             let wanted = change::wanted(ctx.plan, ctx.run, action, &read).ok().filter(|_| read.len() == places.len())?;
@@ -347,113 +345,16 @@ fn preview(ctx: Ctx<'_>, action: &Action) -> Option<CallView> {
             };
             return Some(CallView {
                 operation: "cloudformation".into(),
-                control_plane: stack.region.clone(),
+                control_plane: Some(stack.region.clone()),
                 sent: false,
                 state: "not sent".into(),
                 lines: vec![DiffLine::Plus(operation)],
             });
         }
+        Action::Switch(switch) => job::put(switch),
         Action::Soak { .. } | Action::Approve { .. } | Action::Checklist { .. } => return None,
     };
     Some(call_view(&call, false, "not sent"))
-}
-
-/// A call for people; records whose weight is all that changes are shown in one line each way.
-#[must_use]
-pub fn call_view(call: &Call, sent: bool, state: &str) -> CallView {
-    let lines = match call {
-        Call::ChangeRecords { delete, create, .. } => {
-            let weight_only = |a: &RecordSet, b: &RecordSet| RecordSet { weight: b.weight, ..a.clone() } == *b;
-            let mut lines = Vec::new();
-            for old in delete {
-                match create.iter().find(|new| weight_only(old, new)) {
-                    Some(new) => {
-                        let name = old.set.as_deref().unwrap_or(&old.name);
-                        lines.push(DiffLine::Minus(format!("{name} weight {}", old.weight.unwrap_or(0))));
-                        lines.push(DiffLine::Plus(format!("{name} weight {}", new.weight.unwrap_or(0))));
-                    }
-                    None => lines.push(DiffLine::Minus(old.to_string())),
-                }
-            }
-            let new = create.iter().filter(|new| !delete.iter().any(|old| weight_only(old, new)));
-            lines.extend(new.map(|r| DiffLine::Plus(r.to_string())));
-            lines
-        }
-        Call::CreateChangeSet { region, stack, create, .. } => {
-            vec![DiffLine::Plus(format!("{} {stack} in {region}", if *create { "create" } else { "update" }))]
-        }
-        Call::ExecuteChangeSet { region, stack, change_set } => {
-            vec![DiffLine::Same(format!("{change_set} of {stack} in {region}"))]
-        }
-        Call::DeleteStack { region, stack } => vec![DiffLine::Minus(format!("{stack} in {region}"))],
-    };
-    CallView { operation: call.operation().into(), control_plane: call.control_plane().into(), sent, state: state.into(), lines }
-}
-
-/// Percentages of the weights in some record sets, by set identifier.
-fn shares(sets: &[RecordSet], kind: &str) -> Vec<(String, u32)> {
-    let sets: Vec<&RecordSet> = sets.iter().filter(|r| r.kind == kind && r.set.is_some()).collect();
-    let total: u32 = sets.iter().filter_map(|r| r.weight).map(u32::from).sum();
-    let share = |r: &&RecordSet| match (r.weight, total) {
-        (Some(weight), 1..) => u32::from(weight) * 100 / total,
-        // All weights zero answer in equal parts (rule 4).
-        _ => 100 / u32::try_from(sets.len().max(1)).unwrap_or(1),
-    };
-    sets.iter().map(|r| (r.set.clone().unwrap_or_default(), share(r))).collect()
-}
-
-fn traffic(ctx: Ctx<'_>) -> Vec<TrafficView> {
-    let (Some(traffic), Some(place)) = (&ctx.plan.traffic, traffic_place(ctx.plan)) else { return Vec::new() };
-    let newest = |synced: bool| {
-        ctx.run.calls.values().rev().find_map(|call| match &call.call {
-            Call::ChangeRecords { zone, create, .. } if *zone == place.zone && create.iter().any(|r| r.name == place.name) => {
-                match &call.state {
-                    CallState::Applied(_, in_sync) if !synced || in_sync.is_some() => Some(shares(create, &traffic.kind)),
-                    _ => None,
-                }
-            }
-            _ => None,
-        })
-    };
-    let read = ctx.watch.records_ever(&place).map(|(_, sets)| shares(sets, &traffic.kind));
-    let pending = ctx.run.calls.values().any(|c| matches!(c.state, CallState::Applied(_, None)));
-    let (asked, in_sync) = if pending { (newest(false), newest(true)) } else { (read.clone(), read) };
-    let seen: Vec<(String, i64, Millis)> =
-        traffic.seen.iter().filter_map(|(region, monitor)| seen(ctx, region, *monitor)).collect();
-    let total: i64 = seen.iter().map(|s| s.1).sum();
-    let mut regions: Vec<&str> = traffic.targets.iter().map(|(_, region)| region.as_str()).collect();
-    regions.dedup();
-    let share_of = |shares: &Option<Vec<(String, u32)>>, region: &str| {
-        // A simple record (not weighted yet, or put back) leads to the source region.
-        if shares.as_ref().is_some_and(Vec::is_empty) {
-            let source = ctx.plan.regions.iter().any(|r| r.name == region && r.role == Role::Source);
-            return Some(if source { 100 } else { 0 });
-        }
-        shares.as_ref().map(|shares| {
-            shares.iter().filter(|(set, _)| traffic.targets.iter().any(|(s, r)| s == set && r == region)).map(|(_, s)| s).sum()
-        })
-    };
-    let view = |region: &str| {
-        let here = seen.iter().find(|(r, _, _)| r == region);
-        TrafficView {
-            region: region.to_owned(),
-            label: ctx.plan.region_label(region).to_owned(),
-            asked: share_of(&asked, region),
-            in_sync: share_of(&in_sync, region),
-            seen: here.filter(|_| total > 0).and_then(|(_, n, _)| u32::try_from((n * 100 + total / 2) / total).ok()),
-            age_ms: here.map(|(_, _, at)| ctx.now - at),
-        }
-    };
-    regions.into_iter().map(view).collect()
-}
-
-fn seen(ctx: Ctx<'_>, region: &str, monitor: MonitorId) -> Option<(String, i64, Millis)> {
-    let latest = ctx.watch.rings[monitor].latest.as_ref()?;
-    match latest.value {
-        // Whole pieces are enough here, and keep the sum far from overflowing.
-        Value::Number(n) => Some((region.to_owned(), n / 1_000_000, latest.at)),
-        _ => None,
-    }
 }
 
 fn monitor(ctx: Ctx<'_>, id: MonitorId) -> MonitorView {
@@ -503,89 +404,7 @@ fn level(ctx: Ctx<'_>, id: MonitorId) -> Level {
         Some(Value::Status(status)) => status.contains("FAILED") || status.contains("ROLLBACK"),
         _ => false,
     };
-    let over = monitor.limit.as_ref().is_some_and(|limit| {
-        let window = 60_000.max(3 * monitor.every_ms);
-        let from = ring.latest.as_ref().map_or(ctx.now, |l| l.at) - window;
-        gate::statistic(ring, limit.stat, from).is_some_and(|value| value > limit.above.micros)
-    });
-    if broken || over { Level::Caution } else { Level::Ok }
-}
-
-fn undo(ctx: Ctx<'_>) -> UndoView {
-    let Some(applies) = rollback::applying(ctx) else {
-        return UndoView {
-            armed: Armed::Nothing,
-            name: String::new(),
-            to: String::new(),
-            window_left_ms: None,
-            calls: 0,
-            expected_ms: 0,
-            restores: String::new(),
-            will_not_undo: Vec::new(),
-            at_risk: at_risk(ctx),
-        };
-    };
-    let start = rollback::window_start(ctx, applies);
-    UndoView {
-        armed: rollback::readiness(ctx, applies),
-        name: applies.name.clone(),
-        to: applies.to.clone(),
-        window_left_ms: start.zip(applies.until_ms).map(|(from, until)| (from + until - ctx.now).max(0)),
-        calls: rollback::offer(ctx, &RollbackRef::Plan(applies.name.clone()), Millis::MIN).calls.len(),
-        expected_ms: applies.expected_ms,
-        restores: applies.restores.clone(),
-        will_not_undo: one_way(ctx),
-        at_risk: at_risk(ctx),
-    }
-}
-
-fn one_way(ctx: Ctx<'_>) -> Vec<String> {
-    rollback::one_way_passed(ctx).into_iter().map(|id| ctx.plan.steps[id].title.clone()).collect()
-}
-
-fn at_risk(ctx: Ctx<'_>) -> String {
-    match rollback::lag_ms(ctx) {
-        Some(lag) => format!("{} of writes not replicated yet", format_ms(lag)),
-        None => "unknown: no fresh replication lag".into(),
-    }
-}
-
-fn offer(ctx: Ctx<'_>, of: &RollbackRef, since: Millis) -> OfferView {
-    let offer = rollback::offer(ctx, of, since);
-    let plan_rollback = match of {
-        RollbackRef::Plan(name) => ctx.plan.rollbacks.iter().find(|r| r.name == *name),
-        RollbackRef::Undo(_) => None,
-    };
-    let caution = offer.problem.clone().or_else(|| match plan_rollback.map(|r| rollback::readiness(ctx, r)) {
-        Some(Armed::NotArmed(why)) => Some(why),
-        _ => None,
-    });
-    let why = match (plan_rollback, plan_rollback.and_then(|r| rollback::window_start(ctx, r))) {
-        (Some(r), Some(from)) => {
-            let after = r.after.map_or("the start", |s| ctx.plan.steps[s].id.as_str());
-            match r.until_ms {
-                Some(until) if ctx.now < from + until => format!("within {} of {after}", format_ms(until)),
-                Some(until) => format!("chosen; its window of {} after {after} has closed", format_ms(until)),
-                None => format!("any time after {after}"),
-            }
-        }
-        (Some(_), None) => "chosen by hand; nothing that it takes back has started".into(),
-        (None, _) => "takes back one step".into(),
-    };
-    OfferView {
-        name: of.to_string(),
-        to: plan_rollback.map(|r| r.to.clone()).unwrap_or_default(),
-        why,
-        calls: offer.calls.iter().map(|c| call_view(c, false, "not sent")).collect(),
-        by_hand: offer.by_hand,
-        restores: plan_rollback.map_or_else(|| "what the step changed".into(), |r| r.restores.clone()),
-        will_not_undo: one_way(ctx),
-        at_risk: at_risk(ctx),
-        expected_ms: plan_rollback.map_or(60_000, |r| r.expected_ms),
-        fingerprint: offer.fingerprint,
-        confirm_word: rollback::confirm_word(ctx, of),
-        caution,
-    }
+    if broken || gate::is_breached(monitor, ring) { Level::Caution } else { Level::Ok }
 }
 
 fn outage_view(ctx: Ctx<'_>) -> Option<OutageView> {
@@ -599,110 +418,6 @@ fn outage_view(ctx: Ctx<'_>) -> Option<OutageView> {
         ended: outage.ended,
         failing_ppm: outage::failing_ppm(ctx),
     })
-}
-
-/// An alert with the key by which it is acknowledged; its text changes with the numbers in it.
-pub struct KeyedAlert {
-    /// The key.
-    pub key: String,
-    /// The alert.
-    pub view: AlertView,
-}
-
-/// Alerts, gravest first.
-#[must_use]
-pub fn alerts(ctx: Ctx<'_>) -> Vec<KeyedAlert> {
-    let mut alerts = Vec::new();
-    let mut add = |key: String, level, text, since| {
-        let acknowledged = ctx.watch.acknowledged.contains(&key);
-        alerts.push(KeyedAlert { key, view: AlertView { level, text, since, acknowledged } });
-    };
-    if let Some(outage) = ctx.run.open_outage() {
-        let failing = crate::plan::Quantity { micros: outage::failing_ppm(ctx), unit: crate::plan::Unit::Share };
-        let text = if outage::failing_ppm(ctx) == 0 {
-            format!(
-                "users are served again; the outage of {} is over after a minute without failures",
-                format_ms(ctx.now - outage.began)
-            )
-        } else {
-            format!("users are failing: {failing} of requests, for {}", format_ms(ctx.now - outage.began))
-        };
-        add("outage".into(), Level::Warning, text, outage.began);
-    }
-    for (id, run) in ctx.run.steps.iter().enumerate().filter(|(_, s)| s.state == StepState::Failed) {
-        let text = format!("{} failed: {}", ctx.plan.steps[id].id, run.reason);
-        add(format!("failed {id}"), Level::Warning, text, run.ended.unwrap_or(ctx.now));
-    }
-    for (id, call) in ctx.run.calls.iter().filter(|(_, c)| matches!(c.state, CallState::Unknown(_))) {
-        let text = format!("call {id} of {} is UNKNOWN: it may have been applied", call.job);
-        add(format!("unknown {id}"), Level::Warning, text, call.changed);
-    }
-    if let Some(hold) = &ctx.run.hold {
-        let level = if hold.by == "engine" { Level::Caution } else { Level::Advisory };
-        add("hold".into(), level, format!("held: {}", hold.reason), hold.since);
-    } else if let Some(failure) = ctx.watch.failure.as_ref().filter(|_| ctx.watch.failures > 0) {
-        add("failure".into(), Level::Caution, format!("no answer from the cloud: {}", failure.message), ctx.now);
-    }
-    for id in 0..ctx.plan.monitors.len() {
-        if level(ctx, id) == Level::Caution {
-            let view = monitor(ctx, id);
-            let at = ctx.watch.rings[id].latest.as_ref().map_or(ctx.now, |l| l.at);
-            let limit = if view.limit.is_empty() { String::new() } else { format!(" (limit {})", view.limit) };
-            add(format!("monitor {id}"), Level::Caution, format!("{}: {}{limit}", view.title, view.value), at);
-        }
-    }
-    alerts.sort_by_key(|a| std::cmp::Reverse(a.view.level));
-    alerts
-}
-
-fn verbs(ctx: Ctx<'_>, drill: bool) -> Vec<(Verb, Option<String>)> {
-    let run = ctx.run;
-    let ended = run.finished.is_some().then(|| "the run has ended".to_owned());
-    let action = run.job.as_ref().and_then(|j| definition(ctx.plan, &j.of)).map(|s| &s.action);
-    let ready = run.job.as_ref().is_some_and(|j| job::change_set(ctx, j).is_some() && j.calls.len() == 1 && !j.reviewed);
-    let or = |allowed: bool, why: &str| ended.clone().or_else(|| (!allowed).then(|| why.to_owned()));
-    let mut verbs = vec![
-        (Verb::Hold, or(run.hold.is_none(), "held already")),
-        (Verb::Continue, or(run.hold.is_some(), "nothing is held")),
-        (
-            Verb::Rollback,
-            ended.clone().or_else(|| match run.active_rollback() {
-                Some(_) => Some("a rollback is going on".into()),
-                None => rollback::choose(ctx, None).err(),
-            }),
-        ),
-        (Verb::Next, if ready && run.hold.is_none() { ended.clone() } else { blocked(ctx) }),
-        (
-            Verb::GoOn,
-            or(run.hold.is_none() && run.active_rollback().is_none() && run.going.is_none(), "held, or going on already"),
-        ),
-        (Verb::Approve, or(matches!(action, Some(Action::Approve { .. })), "nothing waits for an approval")),
-        (Verb::Tick, or(matches!(action, Some(Action::Checklist { .. })), "no checklist is open")),
-        (Verb::Undo, {
-            let step = match run.job.as_ref().map(|j| &j.of) {
-                Some(JobRef::Step(id)) => Some(id.clone()),
-                _ => last_changed(ctx.plan, ctx),
-            };
-            ended.clone().or_else(|| match step {
-                Some(step) => rollback::undoable(ctx, &step).err(),
-                None => Some("nothing has been changed yet".into()),
-            })
-        }),
-        (Verb::Acknowledge, alerts(ctx).iter().all(|a| a.view.acknowledged).then(|| "no alert".to_owned())),
-    ];
-    if drill {
-        verbs.push((Verb::Drill, None));
-    }
-    verbs
-}
-
-/// The step that changed records last.
-fn last_changed(plan: &Plan, ctx: Ctx<'_>) -> Option<String> {
-    let steps = plan.steps.iter().zip(&ctx.run.steps).rev();
-    let changed = |(step, run): &(&Step, &super::state::StepRun)| {
-        run.attempts > 0 && run.state != StepState::Undone && matches!(step.action, Action::Shift(_) | Action::Records(_))
-    };
-    steps.filter(changed).map(|(s, _)| s.id.clone()).next()
 }
 
 fn result(ctx: Ctx<'_>) -> Option<ResultView> {

@@ -7,13 +7,13 @@ use super::change::Place;
 use super::command::{Command, Reply};
 use super::entry::RollbackRef;
 use super::event::Event;
-use super::gate::Tracker;
+use super::gate::{self, Tracker};
 use super::snapshot::Freshness;
 use crate::cloud::{
     Answer, CallId, ChangeSetInfo, Effect, Failure, Millis, PollGroup, PollKind, Query, Reading, StackEvent, StackInfo, Value,
     poll_groups,
 };
-use crate::plan::{ConditionId, MonitorId, Plan, RecordSet, Source};
+use crate::plan::{ConditionId, MonitorId, Plan, Source};
 
 /// Most samples that one ring keeps.
 const RING: usize = 2_000;
@@ -86,6 +86,10 @@ pub struct Ring {
     pub latest: Option<Reading>,
     /// When the newest failed sample was taken.
     pub last_failed: Option<Millis>,
+    /// When its source answered last, be it to say that there is no data.
+    pub heard: Option<Millis>,
+    /// Since when its limit is breached.
+    pub breached: Option<Millis>,
 }
 
 impl Watch {
@@ -150,6 +154,7 @@ impl Watch {
     }
 
     fn readings(&mut self, plan: &Plan, now: Millis, group: usize, result: &Result<Answer, Failure>) {
+        let heard = result.is_ok();
         let readings = match result {
             Ok(Answer::Readings(readings)) => readings.clone(),
             Ok(_) => Vec::new(),
@@ -178,6 +183,9 @@ impl Watch {
             if ring.samples.len() > RING {
                 ring.samples.pop_front();
             }
+            if heard {
+                ring.heard = Some(now);
+            }
             // A value that is missing does not push an older value out of sight: the older one gets stale by itself.
             let keep_older = matches!(reading.value, Value::Missing(_))
                 && ring.latest.as_ref().is_some_and(|l| !matches!(l.value, Value::Missing(_)) && now - l.at <= gap_ms);
@@ -190,7 +198,9 @@ impl Watch {
                     tracker.reading(condition, &self.rings[monitor], &plan.monitors[monitor], now, fresh, broken);
                 }
             }
+            let breached = plan.monitors[monitor].holds && gate::is_breached(&plan.monitors[monitor], &self.rings[monitor]);
             let ring = &mut self.rings[monitor];
+            ring.breached = if breached { ring.breached.or(Some(now)) } else { None };
             ring.last_failed = ring.last_failed.filter(|at| now - at < ALERT_MS);
         }
         // One failure is looked at more closely at once, or an outage would be noticed minutes late.
@@ -236,22 +246,25 @@ impl Watch {
         Some(self.answers.get(query).map_or(Millis::MIN, |a| a.asked + interval_ms))
     }
 
-    /// The record sets of a place, if they were read at `since` or later.
+    /// What is in a place, if it was read at `since` or later.
     #[must_use]
-    pub fn records(&self, place: &Place, since: Millis) -> Option<Result<&[RecordSet], &Failure>> {
-        match &self.answer(&records_query(place), since)?.result {
-            Ok(Answer::Records(sets)) => Some(Ok(sets.as_slice())),
-            Ok(_) => None,
-            Err(failure) => Some(Err(failure)),
-        }
+    pub fn found(&self, place: &Place, since: Millis) -> Option<Result<&Answer, &Failure>> {
+        Some(self.answer(&place.query(), since)?.result.as_ref())
     }
 
     /// The newest good read of a place, however old, and when it was asked.
     #[must_use]
-    pub fn records_ever(&self, place: &Place) -> Option<(Millis, &[RecordSet])> {
-        let answered = self.answers.get(&records_query(place))?;
-        match &answered.result {
-            Ok(Answer::Records(sets)) => Some((answered.asked, sets.as_slice())),
+    pub fn found_ever(&self, place: &Place) -> Option<(Millis, &Answer)> {
+        let answered = self.answers.get(&place.query())?;
+        Some((answered.asked, answered.result.as_ref().ok()?))
+    }
+
+    /// When the credentials expire, as asked at `since` or later: `None` when nobody said, `Some(None)` when they do not.
+    #[must_use]
+    #[expect(clippy::option_option, reason = "not asked yet, and asked but without an end, are different things")]
+    pub fn credentials(&self, since: Millis) -> Option<Option<Millis>> {
+        match self.answer(&Query::Credentials, since)?.result {
+            Ok(Answer::Credentials { expires }) => Some(expires),
             _ => None,
         }
     }
@@ -379,17 +392,15 @@ impl Watch {
         }
     }
 
-    /// True when a poll group reads probes.
+    /// True when something of a region's control plane was read lately.
     #[must_use]
-    pub fn is_probe(&self, group: usize) -> bool {
-        self.groups.get(group).is_some_and(|g| g.kind == PollKind::Probe)
+    pub fn answers_in(&self, plan: &Plan, region: &str, now: Millis) -> bool {
+        let groups = self.groups.iter().filter(|g| g.kind != PollKind::Probe && g.region == region);
+        groups.flat_map(|g| &g.monitors).any(|m| {
+            let heard = self.rings[*m].heard;
+            heard.is_some_and(|at| now - at <= self.stale_after_ms(plan, *m))
+        })
     }
-}
-
-/// The query that reads a place.
-#[must_use]
-pub fn records_query(place: &Place) -> Query {
-    Query::Records { zone: place.zone.clone(), name: place.name.clone() }
 }
 
 /// A refusal.

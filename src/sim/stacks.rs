@@ -229,7 +229,9 @@ impl Stacks {
             }
             Call::ExecuteChangeSet { region, stack, change_set } => self.execute(applied, region, stack, change_set),
             Call::DeleteStack { region, stack } => self.delete(applied, region, stack),
-            Call::ChangeRecords { .. } => Err(refused("InvalidAction: this is not a call of CloudFormation".to_owned())),
+            Call::ChangeRecords { .. } | Call::UpdateHealthCheck { .. } | Call::PutMetric { .. } => {
+                Err(refused("InvalidAction: this is not a call of CloudFormation".to_owned()))
+            }
         }?;
         self.tokens.insert(token.to_owned(), (call.clone(), accepted.id().to_owned()));
         Ok(accepted)

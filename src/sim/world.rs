@@ -182,7 +182,7 @@ impl World {
         template: Option<&str>,
     ) -> (Millis, Result<Receipt, Failure>) {
         let latency = self.dice.between(Stream::CallLatency, rng::text(&[token]) ^ id, rng::time(now), 150, 400);
-        let down = self.down(call.control_plane(), now);
+        let down = self.down(call.region(), now);
         let (answered, result) = if let Some(failure) = down {
             (now + CONNECT_TIMEOUT_MS, Err(failure))
         } else {
@@ -237,6 +237,10 @@ impl World {
                     Ok(Answer::ChangeSet(self.stacks.change_set(region, stack, change_set, seen)))
                 })
             }
+            Query::HealthCheck { id } => self.read(now, ROUTE53_REGION, &["health-check", id], |_| {
+                Err(Failure { kind: FailureKind::Refused, message: format!("NoSuchHealthCheck: {id}") })
+            }),
+            Query::Credentials => (now + 1, Ok(Answer::Credentials { expires: None })),
             Query::Poll(group) => self.poll(now, *group),
         }
     }

@@ -44,6 +44,8 @@ impl Zones {
             | Action::Soak { .. }
             | Action::Approve { .. }
             | Action::Checklist { .. }
+            | Action::HealthCheck(_)
+            | Action::Switch(_)
             | Action::Restore { .. } => None,
         });
         let zones = named.chain(plan.traffic.iter().map(|t| &t.zone)).chain(plan.drill.records.iter().map(|(zone, _)| zone));

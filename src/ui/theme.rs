@@ -31,6 +31,8 @@ pub struct Glyphs {
     pub interrupted: &'static str,
     /// A step that was taken back.
     pub undone: &'static str,
+    /// A step that was left out.
+    pub skipped: &'static str,
     /// A ticked item.
     pub tick: &'static str,
     /// A phase that is done (may be wider than one cell).
@@ -76,6 +78,7 @@ static ASCII: Glyphs = Glyphs {
     failed: "[!]",
     interrupted: "[-]",
     undone: "[<]",
+    skipped: "[-]",
     tick: "x",
     passed: "ok",
     pointer: ">",
@@ -97,6 +100,7 @@ static UNICODE: Glyphs = Glyphs {
     failed: "✗",
     interrupted: "‖",
     undone: "↩",
+    skipped: "⤼",
     tick: "✓",
     passed: "✓",
     pointer: "›",
@@ -224,6 +228,7 @@ impl Theme {
             StepState::Failed => (glyphs.failed, self.warning()),
             StepState::Interrupted => (glyphs.interrupted, self.caution()),
             StepState::Undone => (glyphs.undone, self.caution()),
+            StepState::Skipped => (glyphs.skipped, self.caution()),
         }
     }
 }
@@ -236,19 +241,5 @@ pub fn level_word(level: Level) -> &'static str {
         Level::Advisory => "ADVISORY",
         Level::Caution => "CAUTION",
         Level::Warning => "WARNING",
-    }
-}
-
-/// The word of a step's state.
-#[must_use]
-pub fn state_word(state: StepState) -> &'static str {
-    match state {
-        StepState::Pending => "next",
-        StepState::Running => "running",
-        StepState::Verifying => "verifying",
-        StepState::Done => "done",
-        StepState::Failed => "failed",
-        StepState::Interrupted => "interrupted",
-        StepState::Undone => "taken back",
     }
 }

@@ -102,10 +102,27 @@ fn monitor(title: &str, kind: &str, value: &str, limit: &str, age_ms: i64) -> Mo
     }
 }
 
+fn proof(what: &str, seen: &str) -> ProofView {
+    ProofView { what: what.into(), verdict: Verdict::Pass, seen: seen.into() }
+}
+
+fn rollback(name: &str, key: char, to: &str, armed: Armed, planes: &[&str]) -> RollbackView {
+    RollbackView {
+        name: name.into(),
+        title: format!("rollback {name}"),
+        key: Some(key),
+        to: to.into(),
+        armed,
+        window_left_ms: Some(41 * 60_000),
+        control_planes: planes.iter().map(|p| (*p).to_owned()).collect(),
+        auto: false,
+    }
+}
+
 pub fn shift_call(sent: bool) -> CallView {
     CallView {
         operation: "route53 ChangeResourceRecordSets".into(),
-        control_plane: "us-east-1".into(),
+        control_plane: Some("us-east-1".into()),
         sent,
         state: if sent { "accepted" } else { "not sent" }.into(),
         lines: vec![
@@ -236,6 +253,12 @@ pub fn calm() -> Snapshot {
         ],
         undo: UndoView {
             armed: Armed::Armed,
+            proofs: vec![
+                proof("window open", "41m left"),
+                proof("target healthy", "Ireland answers, 3s ago"),
+                proof("records read, unchanged", "1 call(s), read 12s ago"),
+                proof("credentials last", "2h5m left"),
+            ],
             name: "immediate".into(),
             to: "eu-west-1".into(),
             window_left_ms: Some(41 * 60_000),
@@ -245,6 +268,12 @@ pub fn calm() -> Snapshot {
             will_not_undo: vec![],
             at_risk: "0 objects not yet replicated".into(),
         },
+        rollbacks: vec![
+            rollback("immediate", '1', "eu-west-1", Armed::Armed, &["us-east-1"]),
+            rollback("switch", '2', "eu-west-1", Armed::Armed, &[]),
+            rollback("forward", '3', "eu-central-1", Armed::NotArmed("Frankfurt is not healthy: timeout".into()), &["us-east-1"]),
+        ],
+        credentials_expire: Some(NOW + 7_500_000),
         offer: None,
         outage: None,
         alerts: vec![],
@@ -382,6 +411,7 @@ pub fn offered() -> Snapshot {
         fingerprint: Some("f1".into()),
         confirm_word: None,
         caution: None,
+        conflict: None,
     });
     snapshot
 }

@@ -25,7 +25,7 @@ pub fn plan(monitors: Vec<Monitor>) -> Plan {
 
 pub fn monitor(name: &str, source: Source) -> Monitor {
     let region = (!matches!(source, Source::Http(_))).then(|| REGION.to_owned());
-    Monitor { name: name.into(), title: name.into(), source, region, every_ms: 60_000, limit: None }
+    Monitor { name: name.into(), title: name.into(), source, region, every_ms: 60_000, limit: None, holds: false }
 }
 
 pub fn metric(namespace: &str, metric: &str, dimension: &str, scale: i64, absent_is_zero: bool) -> Source {

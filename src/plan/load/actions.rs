@@ -7,12 +7,14 @@ use super::files::check_path;
 use super::node::{At, Data, Node};
 use super::problem::show;
 use super::{Reader, monitors, records};
-use crate::plan::{Action, Records, Shift, StackAction, StackChange, Undo};
+use crate::cloud::ROUTE53_REGION;
+use crate::plan::{Action, HealthCheck, Quantity, Records, Shift, StackAction, StackChange, Switch, Undo, Unit};
 
 /// The actions of any step.
-pub const ACTIONS: [&str; 6] = ["shift", "records", "stack", "soak", "approve", "checklist"];
+pub const ACTIONS: [&str; 7] = ["shift", "records", "health-check", "stack", "soak", "approve", "checklist"];
 /// The actions of a rollback's step.
-pub const ROLLBACK_ACTIONS: [&str; 7] = ["shift", "records", "stack", "soak", "approve", "checklist", "restore"];
+pub const ROLLBACK_ACTIONS: [&str; 9] =
+    ["shift", "records", "health-check", "switch", "stack", "soak", "approve", "checklist", "restore"];
 
 /// Longest soak, in milliseconds: the longest plan.
 const SOAK_MS_MAX: i64 = 365 * 86_400_000;
@@ -22,6 +24,8 @@ pub fn read(r: &mut Reader<'_>, kind: &str, node: &Node) -> Read<Action> {
     match kind {
         "shift" => shift(&mut r.cx, node).map(Action::Shift),
         "records" => change(&mut r.cx, node).map(Action::Records),
+        "health-check" => health_check(&mut r.cx, node).map(Action::HealthCheck),
+        "switch" => switch(&mut r.cx, node).map(Action::Switch),
         "stack" => stack(r, node).map(Action::Stack),
         "soak" => soak(&mut r.cx, node),
         "approve" => approve(&mut r.cx, node),
@@ -32,9 +36,12 @@ pub fn read(r: &mut Reader<'_>, kind: &str, node: &Node) -> Read<Action> {
 /// The control planes that an action needs (rule 5): Route 53's is in us-east-1, CloudFormation's in each region.
 pub fn control_planes(action: &Action) -> Vec<String> {
     match action {
-        Action::Shift(_) | Action::Records(_) | Action::Restore { .. } => vec!["us-east-1".to_owned()],
+        Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Restore { .. } => {
+            vec![ROUTE53_REGION.to_owned()]
+        }
         Action::Stack(stack) => vec![stack.region.clone()],
-        Action::Soak { .. } | Action::Approve { .. } | Action::Checklist { .. } => Vec::new(),
+        // A switch is flipped in the data plane: that is what it is for.
+        Action::Switch(_) | Action::Soak { .. } | Action::Approve { .. } | Action::Checklist { .. } => Vec::new(),
     }
 }
 
@@ -79,6 +86,41 @@ fn change(cx: &mut Context, node: &Node) -> Read<Records> {
     }
     f.finish(cx);
     Some(Records { zone: zone?, put, remove: remove.unwrap_or_default() })
+}
+
+fn health_check(cx: &mut Context, node: &Node) -> Read<HealthCheck> {
+    let mut f = Fields::of(cx, node, "the health check")?;
+    let id = f.need(cx, "id", Context::words);
+    let inverted = f.need(cx, "inverted", Context::boolean);
+    f.finish(cx);
+    Some(HealthCheck { id: id?, inverted: inverted? })
+}
+
+fn switch(cx: &mut Context, node: &Node) -> Read<Switch> {
+    let mut f = Fields::of(cx, node, "the switch")?;
+    let health_check = f.need(cx, "health-check", Context::words);
+    let region = f.need(cx, "region", Context::region);
+    let namespace = f.need(cx, "namespace", |cx, n| {
+        let text = cx.words(n)?;
+        // The service refuses data that is put under its own namespaces.
+        if text.starts_with("AWS/") {
+            cx.error_help(n.at, "metrics under `AWS/` are AWS's own", Some("choose another namespace".to_owned()));
+            return None;
+        }
+        Some(text)
+    });
+    let metric = f.need(cx, "name", Context::words);
+    let dimensions = f.maybe(cx, "dimensions", monitors::pairs).unwrap_or_default();
+    let value = f.need(cx, "value", |cx, n| cx.quantity(n, Unit::Count)).map(|q: Quantity| q.micros);
+    f.finish(cx);
+    Some(Switch {
+        health_check: health_check?,
+        region: region?,
+        namespace: namespace?,
+        metric: metric?,
+        dimensions,
+        value: value?,
+    })
 }
 
 fn stack(r: &mut Reader<'_>, node: &Node) -> Read<StackAction> {
@@ -172,11 +214,11 @@ fn checklist(cx: &mut Context, node: &Node) -> Read<Action> {
 
 /// How a step is taken back: as it says, or by the default of its action.
 pub fn undo(cx: &mut Context, f: &mut Fields<'_>, kind: &str, action_at: At) -> Read<Undo> {
-    let automatic = matches!(kind, "shift" | "records");
+    let automatic = matches!(kind, "shift" | "records" | "health-check");
     if f.key_at("undo").is_none() {
         f.get(cx, "undo");
         return match kind {
-            "shift" | "records" => Some(Undo::Auto),
+            "shift" | "records" | "health-check" => Some(Undo::Auto),
             "soak" | "approve" => Some(Undo::Nothing),
             _ => {
                 let help = "add `undo: nothing`, `undo: {manual: how}` or `undo: {one-way: why}`".to_owned();

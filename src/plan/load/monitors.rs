@@ -83,8 +83,13 @@ fn monitor(cx: &mut Context, node: &Node, name: &str) -> Read<Monitor> {
     };
     let limit_node = f.get(cx, "limit");
     let limit = source.as_ref().zip(limit_node).and_then(|(source, n)| limit(cx, n, source));
+    let holds = f.maybe(cx, "on-breach", |cx, n| cx.word(n, &[("alert", false), ("hold", true)])).unwrap_or(false);
+    if let Some(at) = f.key_at("on-breach").filter(|_| f.key_at("limit").is_none()) {
+        cx.error_help(at, "nothing can be breached without a limit", Some("add `limit:`".to_owned()));
+    }
     f.finish(cx);
-    Some(Monitor { name: name.to_owned(), title, source: source?, region: region?, every_ms: every.unwrap_or(default_ms), limit })
+    let (name, every_ms) = (name.to_owned(), every.unwrap_or(default_ms));
+    Some(Monitor { name, title, source: source?, region: region?, every_ms, limit, holds })
 }
 
 fn metric(cx: &mut Context, node: &Node) -> Read<MetricSource> {

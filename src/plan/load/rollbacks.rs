@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use super::conditions::{self, Purpose};
 use super::context::{Context, Read};
 use super::fields::Fields;
 use super::node::{At, Node};
 use super::problem::show;
 use super::{Reader, actions, steps};
-use crate::plan::{Action, Rollback, Step, StepId, Undo};
+use crate::plan::{Action, MonitorId, Rollback, Source, Step, StepId, Undo};
 
 /// Longest window of a rollback, in milliseconds.
 const UNTIL_MS_MAX: i64 = 365 * 86_400_000;
@@ -57,6 +58,23 @@ fn rollback(
     }
     let restores = f.need(cx, "restores", Context::words);
     let expected_ms = f.maybe(cx, "expected", |cx, n| cx.duration_ms_in(n, 1_000, steps::EXPECTED_MS_MAX));
+    let replication = f.maybe(cx, "replication", |cx, n| {
+        let items = cx.list(n)?;
+        Some(items.iter().filter_map(|item| metric_monitor(cx, item)).collect::<Vec<_>>())
+    });
+    let by_itself = f.maybe(cx, "auto", Context::boolean).unwrap_or(false);
+    let when = f.maybe(cx, "when", |cx, n| conditions::read_list(cx, n, Purpose::Gate));
+    match (by_itself, f.key_at("auto"), f.key_at("when")) {
+        (true, Some(at), None) => {
+            let help = "add `when:` with the conditions that must all hold".to_owned();
+            cx.error_help(at, "when it shall begin by itself is not said", Some(help));
+        }
+        (false, _, Some(at)) => {
+            let help = "add `auto: true`, or remove the conditions".to_owned();
+            cx.error_help(at, "only a rollback that begins by itself has conditions", Some(help));
+        }
+        _ => {}
+    }
     let nodes = f.need(cx, "steps", |cx, n| {
         let items = cx.list(n)?;
         if items.is_empty() {
@@ -75,7 +93,31 @@ fn rollback(
     // Saturation is out of reach of any file that is small enough to be read.
     let sum_ms = out.iter().fold(0i64, |sum, s: &Step| sum.saturating_add(s.expected_ms));
     let expected_ms = expected_ms.unwrap_or(sum_ms);
-    Some(Rollback { name: name.to_owned(), title, key, to: to?, after, until_ms, restores: restores?, expected_ms, steps: out })
+    Some(Rollback {
+        name: name.to_owned(),
+        title,
+        key,
+        to: to?,
+        after,
+        until_ms,
+        restores: restores?,
+        expected_ms,
+        replication: replication.unwrap_or_default(),
+        auto: when.unwrap_or_default(),
+        steps: out,
+    })
+}
+
+/// A monitor that reads a metric.
+fn metric_monitor(cx: &mut Context, node: &Node) -> Read<MonitorId> {
+    let id = cx.monitor(node)?;
+    if let Some(Some(monitor)) = cx.monitors.get(id)
+        && !matches!(monitor.source, Source::Metric(_))
+    {
+        let help = "name a monitor with `s3-replication` or `metric`".to_owned();
+        cx.error_help(node.at, format!("`{}` does not read a replication", show(&monitor.name.clone())), Some(help));
+    }
+    Some(id)
 }
 
 fn step(
@@ -116,9 +158,9 @@ fn restore(cx: &mut Context, node: &Node, plan_steps: &[Option<Step>]) -> Read<A
     for item in items {
         let Some(id) = cx.step(item) else { continue };
         if let Some(Some(step)) = plan_steps.get(id)
-            && !matches!(step.action, Action::Shift(_) | Action::Records(_))
+            && !matches!(step.action, Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_))
         {
-            let help = "what a `shift` or a `records` step changed can be put back".to_owned();
+            let help = "what a `shift`, `records` or `health-check` step changed can be put back".to_owned();
             cx.error_help(item.at, format!("`{}` changes nothing that could be put back", step.id), Some(help));
         }
         steps.push(id);

@@ -214,6 +214,7 @@ pub struct Common {
     expected_ms: i64,
     gate: Vec<usize>,
     verify: Vec<usize>,
+    override_people: u32,
 }
 
 /// Reads what all steps have in common.
@@ -226,10 +227,11 @@ pub fn common(r: &mut Reader<'_>, f: &mut Fields<'_>, kinds: &[&'static str]) ->
     let expected_ms = f.maybe(cx, "expected", |cx, n| cx.duration_ms_in(n, 1_000, EXPECTED_MS_MAX)).unwrap_or(EXPECTED_MS);
     let gate = f.maybe(cx, "gate", |cx, n| conditions::read_list(cx, n, Purpose::Gate)).unwrap_or_default();
     let verify = f.maybe(cx, "verify", |cx, n| conditions::read_list(cx, n, Purpose::Verify)).unwrap_or_default();
+    let people = f.maybe(cx, "override", |cx, n| cx.word(n, &[("reason", 1), ("two-people", 2)])).unwrap_or(1);
     let chosen = f.exactly_one(cx, "action", kinds);
     let kind = chosen.and_then(|(kind, _)| Some((kind, f.key_at(kind)?)));
     let action = chosen.filter(|(kind, _)| *kind != "restore").and_then(|(kind, node)| actions::read(r, kind, node));
-    Common { kind, id, action, title, note, owner, expected_ms, gate, verify }
+    Common { kind, id, action, title, note, owner, expected_ms, gate, verify, override_people: people }
 }
 
 impl Common {
@@ -249,6 +251,7 @@ impl Common {
             owner: self.owner,
             needs,
             control_planes: actions::control_planes(&action),
+            override_people: self.override_people,
             action,
         })
     }

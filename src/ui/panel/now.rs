@@ -7,7 +7,7 @@ use crate::run::snapshot::{Snapshot, Status, StepState, WorkView};
 use crate::ui::app::{App, rehearsing};
 use crate::ui::dialog::result;
 use crate::ui::text;
-use crate::ui::theme::{self, Theme};
+use crate::ui::theme::Theme;
 use crate::ui::widget::{conditions, diff, strip};
 
 /// The panel, most important first: title, state, why it waits, what would be sent.
@@ -97,7 +97,7 @@ fn push_section(lines: &mut Vec<Line<'static>>, section: Vec<Line<'static>>) {
 
 fn head(lines: &mut Vec<Line<'static>>, snapshot: &Snapshot, work: &WorkView, theme: &Theme, width: usize) {
     let (glyph, style) = theme.step(work.state);
-    let mut state = theme::state_word(work.state).to_owned();
+    let mut state = if work.state == StepState::Pending { "next" } else { work.state.word() }.to_owned();
     if let (Some(since), false) = (work.since, work.state == StepState::Pending) {
         state = format!("{state} {}", text::stopwatch(snapshot.now - since));
     }

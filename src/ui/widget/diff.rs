@@ -14,7 +14,7 @@ pub fn lines(call: &CallView, theme: &Theme, width: usize) -> Vec<Line<'static>>
     let state_style = if call.sent { theme.strong() } else { theme.dim() };
     let left = vec![
         Field::new(0, call.operation.clone(), theme.plain()),
-        Field::new(1, format!("CP:{}", call.control_plane), theme.dim()),
+        Field::new(1, call.control_plane.as_ref().map_or("data plane".to_owned(), |region| format!("CP:{region}")), theme.dim()),
     ];
     let state = vec![Field::new(2, call.state.clone(), state_style)];
     let head = strip::ends(left, state, width);
