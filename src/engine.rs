@@ -1,7 +1,6 @@
 //! The loop that owns order: entries become durable, then effects are performed, and what comes of them goes back
 //! into the core as events. It never waits for I/O: the journal has a thread of its own, the backend its tasks.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 pub use self::backend::Backend;
+use self::order::Order;
 use crate::cloud::{Effect, Millis};
 use crate::journal::{self, Ack, Writer};
 use crate::link::Request;
@@ -20,6 +20,7 @@ use crate::run::snapshot::{LedgerView, Snapshot};
 use crate::run::view::{self, Surroundings};
 
 mod backend;
+pub mod order;
 
 /// Snapshots are sent at most this often, unless somebody pressed a key.
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
@@ -36,10 +37,7 @@ pub struct Engine<B> {
     around: Surroundings,
     writer: Writer,
     acks: mpsc::UnboundedReceiver<Ack>,
-    /// Entries that are not durable yet, oldest first: after a failure they are written again.
-    waiting: VecDeque<Draft>,
-    /// Calls that wait for the entry before them to become durable.
-    effects: VecDeque<(u64, Effect)>,
+    order: Order,
     wake: Millis,
     fenced: Option<String>,
 }
@@ -57,9 +55,9 @@ impl<B: Backend> Engine<B> {
     /// An engine for a core whose journal has been folded into it already.
     #[must_use]
     pub fn new(core: Core, backend: B, around: Surroundings, writer: Writer, acks: mpsc::UnboundedReceiver<Ack>) -> Engine<B> {
-        let (waiting, effects) = (VecDeque::new(), VecDeque::new());
+        let order = Order::new(around.ledger.durable);
         let wake = backend.now();
-        Engine { core, backend, around, writer, acks, waiting, effects, wake, fenced: None }
+        Engine { core, backend, around, writer, acks, order, wake, fenced: None }
     }
 
     /// Writes the first entries of this engine's time.
@@ -85,41 +83,31 @@ impl<B: Backend> Engine<B> {
         if !outcome.drafts.is_empty() {
             self.backend.noteworthy(&outcome.drafts);
             self.writer.append(outcome.drafts.iter().map(stored).collect());
-            self.waiting.extend(outcome.drafts);
         }
-        for effect in outcome.effects {
-            match effect {
-                // Only what changes the world has to wait until its intent is durable.
-                Effect::Ask(_) => self.backend.perform(effect),
-                Effect::Send { .. } => self.effects.push_back((last, effect)),
-            }
-        }
-        self.release();
+        let effects = self.order.take(last, outcome.drafts, outcome.effects);
+        self.perform(effects);
         outcome.reply
     }
 
     /// True while an entry is not durable.
     #[must_use]
     pub fn is_writing(&self) -> bool {
-        !self.waiting.is_empty() && self.around.ledger.failed.is_none()
+        self.order.waiting().len() > 0 && self.around.ledger.failed.is_none()
     }
 
-    fn release(&mut self) {
-        while self.effects.front().is_some_and(|(seq, _)| *seq <= self.around.ledger.durable) {
-            if let Some((_, effect)) = self.effects.pop_front() {
-                self.backend.perform(effect);
-            }
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            self.backend.perform(effect);
         }
     }
 
     fn acknowledged(&mut self, ack: Ack) {
         match ack {
             Ack::Durable { seq, head } => {
-                let done = usize::try_from(seq.saturating_sub(self.around.ledger.durable)).unwrap_or(usize::MAX);
-                self.waiting.drain(..done.min(self.waiting.len()));
                 self.around.ledger.durable = seq;
                 self.around.ledger.head = journal::hex(&head);
-                self.release();
+                let effects = self.order.durable(seq);
+                self.perform(effects);
             }
             Ack::Failed(why) => {
                 tracing::error!(why, "the journal cannot be written");
@@ -194,8 +182,8 @@ impl<B: Backend> Engine<B> {
             self.acknowledged(ack);
         }
         self.around.ledger.failed = None;
-        if !self.waiting.is_empty() {
-            self.writer.append(self.waiting.iter().map(stored).collect());
+        if self.order.waiting().len() > 0 {
+            self.writer.append(self.order.waiting().map(stored).collect());
         }
         true
     }
