@@ -190,6 +190,12 @@ def medzen_world(plan_copy, emulator, zone, feed):
             "RuleId": variable(plan_copy, "replication-rule"),
         }
         feed.publish(f"{kind}-lag", FRANKFURT, "AWS/S3", "ReplicationLatency", dimensions, 20)
+        back = {
+            "SourceBucket": variable(plan_copy, f"{kind}-frankfurt"),
+            "DestinationBucket": variable(plan_copy, f"{kind}-ireland"),
+            "RuleId": variable(plan_copy, "replication-rule-back"),
+        }
+        feed.publish(f"{kind}-lag-back", IRELAND, "AWS/S3", "ReplicationLatency", back, 15)
     replica = {"DBInstanceIdentifier": variable(plan_copy, "ehr-replica")}
     feed.publish("ehr-replica-lag", FRANKFURT, "AWS/RDS", "ReplicaLag", replica, 0.4)
     api = {"ApiName": variable(plan_copy, "gateway-api")}
