@@ -21,7 +21,7 @@ const RETRIES: u32 = 3;
 const GLANCES: u32 = 1_200;
 
 /// The auto-operator.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Operator {
     random: ChaCha8Rng,
     retries: u32,

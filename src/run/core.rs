@@ -7,6 +7,7 @@ use super::command::Reply;
 use super::decide::{Ctx, Decision, advance, attention, decide};
 use super::entry::Entry;
 use super::event::Event;
+use super::ready;
 use super::snapshot::{JOURNAL_TAIL, JournalLine};
 use super::state::Run;
 use super::view;
@@ -161,7 +162,8 @@ impl Core {
 
     fn attend(&mut self, now: Millis) {
         let conditions = attention(&self.plan, &self.run);
-        self.watch.attend(&self.plan, now, &conditions);
+        let proofs = ready::monitors(&self.plan, &self.run);
+        self.watch.attend(&self.plan, now, &conditions, proofs);
     }
 
     fn write(&mut self, now: Millis, actor: String, entry: Entry, outcome: &mut Outcome) {

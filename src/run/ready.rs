@@ -7,9 +7,11 @@ use super::entry::RollbackRef;
 use super::gate::{self, Tracker};
 use super::rollback::{offer, window_left, window_start};
 use super::snapshot::{Armed, Freshness, Verdict};
-use super::state::CallState;
+use super::state::{CallState, Run};
 use crate::cloud::{Answer, Call, ROUTE53_REGION, Value};
-use crate::plan::{Action, Condition, RecordKey, RecordSet, Rollback, Source, Stat, State, Switch, Test, format_ms};
+use crate::plan::{
+    Action, Condition, Monitor, MonitorId, Plan, RecordKey, RecordSet, Rollback, Source, Stat, State, Switch, Test, format_ms,
+};
 
 /// What was read longer ago than this arms nothing, in milliseconds. Reads go over the connection that the rollback
 /// would use, once a minute: a fresh read is also the proof that it is warm.
@@ -18,6 +20,32 @@ pub const READ_AGE_MS: i64 = 180_000;
 const CREDENTIALS_MARGIN_MS: i64 = 300_000;
 /// How old the answer about the credentials may be, in milliseconds.
 const CREDENTIALS_AGE_MS: i64 = 900_000;
+
+/// How often the monitors are read on which a rollback is armed, in milliseconds; in an outage at their own interval.
+const PROOF_MS: i64 = 60_000;
+
+/// The monitors on which rollbacks are armed that apply by now, and the longest interval at which they prove anything.
+#[must_use]
+pub fn monitors(plan: &Plan, run: &Run) -> (Vec<MonitorId>, i64) {
+    let applies = |r: &&Rollback| r.after.is_none_or(|step| run.steps[step].first_started.is_some());
+    let mut monitors: Vec<MonitorId> = Vec::new();
+    if run.finished.is_none() {
+        for rollback in plan.rollbacks.iter().filter(applies) {
+            monitors.extend(probes(plan, rollback));
+            monitors.extend(&rollback.replication);
+        }
+    }
+    monitors.sort_unstable();
+    monitors.dedup();
+    (monitors, if run.open_outage().is_some() { 0 } else { PROOF_MS })
+}
+
+/// The direct probes of the region that a rollback leads to.
+fn probes(plan: &Plan, rollback: &Rollback) -> impl Iterator<Item = MonitorId> {
+    let pinned =
+        |m: &Monitor| m.region.as_ref() == Some(&rollback.to) && matches!(&m.source, Source::Http(h) if h.from == "local");
+    plan.monitors.iter().enumerate().filter(move |(_, m)| pinned(m)).map(|(id, _)| id)
+}
 
 /// One thing that has to be so for a rollback to be armed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,25 +116,26 @@ fn window(ctx: Ctx<'_>, rollback: &Rollback) -> Option<Proof> {
 fn target(ctx: Ctx<'_>, rollback: &Rollback) -> Option<Proof> {
     const WHAT: &str = "target healthy";
     let label = ctx.plan.region_label(&rollback.to);
-    let monitors = ctx.plan.monitors.iter().enumerate();
-    let probes: Vec<_> = monitors
-        .filter(|(_, m)| m.region.as_ref() == Some(&rollback.to) && matches!(&m.source, Source::Http(h) if h.from == "local"))
-        .collect();
-    let mut age = 0;
-    for (id, monitor) in &probes {
-        let ring = &ctx.watch.rings[*id];
-        if ctx.watch.freshness(ctx.plan, *id, ctx.now) != Freshness::Fresh {
+    let mut seen = None;
+    for id in probes(ctx.plan, rollback) {
+        let (ring, monitor) = (&ctx.watch.rings[id], &ctx.plan.monitors[id]);
+        let at = ring.latest.as_ref().map_or(i64::MIN, |l| l.at);
+        if ctx.watch.freshness(ctx.plan, id, ctx.now) != Freshness::Fresh {
             return Some(Proof::unknown(WHAT, format!("no fresh probe of {label}")));
         }
-        let condition = Condition { monitor: *id, test: Test::Is(State::Healthy), over_ms: 60_000, for_ms: 0, samples: 0 };
+        // What took one region may have taken the other.
+        if ctx.run.open_outage().is_some_and(|outage| at < outage.began) {
+            return Some(Proof::unknown(WHAT, format!("no probe of {label} since the outage began")));
+        }
+        let condition = Condition { monitor: id, test: Test::Is(State::Healthy), over_ms: 60_000, for_ms: 0, samples: 0 };
         let mut tracker = Tracker::default();
         tracker.reading(&condition, ring, monitor, ctx.now, false, false);
         if let Some(Verdict::Fail(why)) = tracker.why {
             return Some(Proof::fail(WHAT, format!("{label} is not healthy: {why}")));
         }
-        age = age.max(ring.latest.as_ref().map_or(0, |l| ctx.now - l.at));
+        seen = seen.max(Some(ctx.now - at));
     }
-    (!probes.is_empty()).then(|| Proof::pass(WHAT, format!("{label} answers, {} ago", format_ms(age))))
+    seen.map(|age| Proof::pass(WHAT, format!("{label} answers, {} ago", format_ms(age))))
 }
 
 /// What it would change was read lately, over the connection that it would use, and is as this run left it.

@@ -49,6 +49,8 @@ pub struct Watch {
     pub prepared: Option<Prepared>,
     /// When the records that a rollback would change are looked after again.
     pub look_after: Millis,
+    /// Monitors on which a rollback is armed, and how often they are read at least, in milliseconds.
+    proofs: (Vec<MonitorId>, i64),
     /// Keys of alerts that were acknowledged.
     pub acknowledged: BTreeSet<String>,
     /// Failed attempts to reach something, in a row.
@@ -108,6 +110,7 @@ impl Watch {
             answers: BTreeMap::new(),
             prepared: None,
             look_after: Millis::MIN,
+            proofs: (Vec::new(), IDLE_MS),
             acknowledged: BTreeSet::new(),
             failures: 0,
             failure: None,
@@ -297,7 +300,9 @@ impl Watch {
     }
 
     /// Which conditions matter now. Trackers of others are forgotten; new ones start from what the rings hold.
-    pub fn attend(&mut self, plan: &Plan, now: Millis, conditions: &[ConditionId]) {
+    /// `proofs` are the monitors on which a rollback is armed, and the longest interval at which they prove anything.
+    pub fn attend(&mut self, plan: &Plan, now: Millis, conditions: &[ConditionId], proofs: (Vec<MonitorId>, i64)) {
+        self.proofs = proofs;
         self.trackers.retain(|id, _| conditions.contains(id));
         for id in conditions {
             if !self.trackers.contains_key(id) {
@@ -329,6 +334,9 @@ impl Watch {
                 let every = plan.monitors[*monitor].every_ms;
                 if Some(*monitor) == service || seen.contains(monitor) {
                     interval = interval.min(every.max(IDLE_SERVICE_MS));
+                }
+                if self.proofs.0.contains(monitor) {
+                    interval = interval.min(every.max(self.proofs.1));
                 }
                 if self.rings[*monitor].last_failed.is_some_and(|at| now - at < ALERT_MS) {
                     interval = interval.min(every);
