@@ -26,6 +26,8 @@ pub struct Stand {
     pub now: Millis,
     /// Every entry so far: what a journal would hold.
     pub log: Vec<Draft>,
+    /// Calls are lost before they reach the cloud, as when an engine dies between its intent and its call.
+    pub swallow: bool,
     events: BTreeMap<(Millis, u64), Event>,
     ordinal: u64,
     wake: Millis,
@@ -44,7 +46,7 @@ impl Stand {
         let world = World::new(Arc::clone(&plan), scenario, seed, EPOCH);
         let core = Core::new(Arc::clone(&plan));
         let (events, log) = (BTreeMap::new(), Vec::new());
-        let mut stand = Stand { core, world, now: EPOCH, log, events, ordinal: 0, wake: EPOCH };
+        let mut stand = Stand { core, world, now: EPOCH, log, swallow: false, events, ordinal: 0, wake: EPOCH };
         let genesis = Entry::Genesis {
             plan: plan.name.clone(),
             plan_hash: plan.manifest.hash.clone(),
@@ -66,6 +68,9 @@ impl Stand {
         }
         self.log.extend(outcome.drafts);
         for effect in outcome.effects {
+            if self.swallow && matches!(effect, Effect::Send { .. }) {
+                continue;
+            }
             let (at, event) = self.world.perform(self.now, &effect);
             self.ordinal += 1;
             self.events.insert((at, self.ordinal), event);
@@ -173,6 +178,7 @@ impl Stand {
         assert_eq!(core.run, self.core.run, "the fold of the log is not the run");
         self.core = core;
         self.events.clear();
+        self.swallow = false;
         let open = self.core.unsettled();
         let outcome = self.core.open(self.now, "driver", vec![Entry::EngineStarted { resumed: true, open }]);
         self.take(outcome);
@@ -223,6 +229,19 @@ impl Stand {
         let token = format!("console {}", self.now);
         let (_, event) = self.world.perform(self.now, &Effect::Send { id: 9_999, token, call, template: None });
         assert!(matches!(event, Event::Sent { result: Ok(_), .. }), "{event:?}");
+    }
+
+    /// Prepares a rollback and confirms what is shown, as a person would who knows what they want.
+    pub fn roll_back(&mut self, name: &str) {
+        self.must(Command::PrepareRollback { name: Some(name.to_owned()) });
+        let shown = self.run_until(600_000, |s| s.snapshot().offer.is_some_and(|o| o.fingerprint.is_some()));
+        assert!(shown, "{name} is not offered: {:#?} {:#?}", self.snapshot().offer, self.tail());
+        let offer = self.snapshot().offer.unwrap();
+        self.must(Command::ConfirmRollback {
+            name: name.to_owned(),
+            offer: offer.fingerprint.unwrap(),
+            word: offer.confirm_word,
+        });
     }
 
     /// True when a step is done.
