@@ -249,6 +249,7 @@ pub fn report(screen: &Snapshot, head: &str, scenario: &Scenario, seed: u64, met
             "total": screen.steps.len(),
             "done": count(StepState::Done),
             "undone": count(StepState::Undone),
+            "skipped": count(StepState::Skipped),
             "interrupted": count(StepState::Interrupted),
             "failed": count(StepState::Failed),
             "running": count(StepState::Running) + count(StepState::Verifying),
