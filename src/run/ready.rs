@@ -254,9 +254,19 @@ fn wired(ctx: Ctx<'_>, rollback: &Rollback, switch: &Switch) -> Proof {
     let (Some(traffic), Some(place)) = (&ctx.plan.traffic, traffic_place(ctx.plan)) else {
         return Proof::fail(WHAT, "the plan names no record that carries the traffic");
     };
-    let Some((read, Answer::Records(sets))) = ctx.watch.found_ever(&place) else {
-        return Proof::unknown(WHAT, "the traffic's record was never read");
+    // An engine that took over while the control plane is away has read nothing: then what this run left there counts.
+    let left = || {
+        let calls = ctx.run.calls.values().rev().filter(|c| matches!(c.state, CallState::Applied(..)));
+        calls.filter(|c| place.is_changed_by(&c.call)).find_map(|c| match &c.call {
+            Call::ChangeRecords { create, .. } => Some((c.changed, create.as_slice())),
+            _ => None,
+        })
     };
+    let read = match ctx.watch.found_ever(&place) {
+        Some((read, Answer::Records(sets))) => Some((read, sets.as_slice())),
+        _ => left(),
+    };
+    let Some((read, sets)) = read else { return Proof::unknown(WHAT, "the traffic's record was never read") };
     let away = traffic.targets.iter().filter(|(_, region)| *region != rollback.to);
     let mut seen = false;
     for (set, region) in away {

@@ -45,6 +45,9 @@ pub struct Watch {
     sent: BTreeSet<CallId>,
     /// The newest answer of each query: when it was asked, when it came, what it was.
     answers: BTreeMap<Query, Answered>,
+    /// The newest good answer about each place that can be changed, and when it was asked: what is known when the
+    /// control plane no longer answers.
+    good: BTreeMap<Query, (Millis, Answer)>,
     /// The rollback that somebody is looking at.
     pub prepared: Option<Prepared>,
     /// When the records that a rollback would change are looked after again.
@@ -108,6 +111,7 @@ impl Watch {
             asked: BTreeMap::new(),
             sent: BTreeSet::new(),
             answers: BTreeMap::new(),
+            good: BTreeMap::new(),
             prepared: None,
             look_after: Millis::MIN,
             proofs: (Vec::new(), IDLE_MS),
@@ -129,6 +133,9 @@ impl Watch {
                 match result {
                     Ok(_) => self.failures = 0,
                     Err(failure) => self.failed(failure.clone()),
+                }
+                if let (Query::Records { .. } | Query::HealthCheck { .. }, Ok(answer)) = (query, result) {
+                    self.good.insert(query.clone(), (asked, answer.clone()));
                 }
                 self.answers.insert(query.clone(), Answered { asked, at: now, result: result.clone() });
             }
@@ -258,8 +265,7 @@ impl Watch {
     /// The newest good read of a place, however old, and when it was asked.
     #[must_use]
     pub fn found_ever(&self, place: &Place) -> Option<(Millis, &Answer)> {
-        let answered = self.answers.get(&place.query())?;
-        Some((answered.asked, answered.result.as_ref().ok()?))
+        self.good.get(&place.query()).map(|(asked, answer)| (*asked, answer))
     }
 
     /// When the credentials expire, as asked at `since` or later: `None` when nobody said, `Some(None)` when they do not.

@@ -26,6 +26,8 @@ pub struct Stand {
     pub now: Millis,
     /// Every entry so far: what a journal would hold.
     pub log: Vec<Draft>,
+    /// When the credentials expire, instead of what the cloud says.
+    pub expires: Option<Millis>,
     /// Calls are lost before they reach the cloud, as when an engine dies between its intent and its call.
     pub swallow: bool,
     events: BTreeMap<(Millis, u64), Event>,
@@ -46,7 +48,7 @@ impl Stand {
         let world = World::new(Arc::clone(&plan), scenario, seed, EPOCH);
         let core = Core::new(Arc::clone(&plan));
         let (events, log) = (BTreeMap::new(), Vec::new());
-        let mut stand = Stand { core, world, now: EPOCH, log, swallow: false, events, ordinal: 0, wake: EPOCH };
+        let mut stand = Stand { core, world, now: EPOCH, log, expires: None, swallow: false, events, ordinal: 0, wake: EPOCH };
         let genesis = Entry::Genesis {
             plan: plan.name.clone(),
             plan_hash: plan.manifest.hash.clone(),
@@ -71,7 +73,10 @@ impl Stand {
             if self.swallow && matches!(effect, Effect::Send { .. }) {
                 continue;
             }
-            let (at, event) = self.world.perform(self.now, &effect);
+            let (at, mut event) = self.world.perform(self.now, &effect);
+            if let (Event::Answer { result: Ok(Answer::Credentials { expires }), .. }, Some(end)) = (&mut event, self.expires) {
+                *expires = Some(end);
+            }
             self.ordinal += 1;
             self.events.insert((at, self.ordinal), event);
         }
