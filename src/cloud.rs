@@ -6,10 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{MonitorId, Plan, RecordSet, Source};
-
-/// Where Route 53's control plane is (rule 5).
-pub const ROUTE53_REGION: &str = "us-east-1";
+use crate::plan::{MonitorId, Plan, ROUTE53_REGION, RecordSet, Source};
 
 /// Unix time in milliseconds. In a drill it is virtual.
 pub type Millis = i64;

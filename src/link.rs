@@ -9,6 +9,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::run::command::{Command, Reply};
 use crate::run::snapshot::Snapshot;
 
+pub mod socket;
+
 /// What a driver's cockpit holds of an engine.
 #[derive(Debug)]
 pub struct Link {

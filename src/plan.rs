@@ -22,6 +22,9 @@ pub type ConditionId = usize;
 /// The number of a step: its index in [`Plan::steps`].
 pub type StepId = usize;
 
+/// Where Route 53's control plane is (rule 5).
+pub const ROUTE53_REGION: &str = "us-east-1";
+
 /// One plan file, resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {

@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 
 /// Files longer than this are not read in one sitting.
 const LINES_MAX: usize = 700;
-/// Files that are longer and how long they may be. To be taken apart, not to be added to.
-const LONG: &[(&str, usize)] = &[("run/view.rs", 760)];
 
 /// What the pure core must not touch: time, files, network, processes, threads, async, SDKs, terminal.
 const IMPURE: &[&str] = &[
@@ -313,9 +311,8 @@ fn every_rule_is_about_something() {
 #[test]
 fn files_can_be_read_in_one_sitting() {
     for (name, _, source) in sources() {
-        let limit = LONG.iter().find(|(long, _)| *long == name).map_or(LINES_MAX, |(_, limit)| *limit);
         let lines = source.lines().count();
-        assert!(lines <= limit, "src/{name} has {lines} lines, more than {limit}: take it apart");
+        assert!(lines <= LINES_MAX, "src/{name} has {lines} lines, more than {LINES_MAX}: take it apart");
     }
 }
 

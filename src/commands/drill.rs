@@ -62,7 +62,7 @@ pub async fn drill(args: &Args, ascii: bool) -> Ends {
         engine.backend.set_speed(speed);
         engine
     };
-    let (engine, left) = cockpit::open(engine, ascii, prepare).await?;
+    let (engine, left) = cockpit::open(engine, ascii, &folder, prepare).await?;
     Ok(farewell(engine, left, &meta))
 }
 
@@ -102,7 +102,7 @@ async fn resume(args: &Args, ascii: bool, folder: &Path) -> Ends {
         engine.backend.set_speed(speed);
         engine
     };
-    let (engine, left) = cockpit::open(engine, ascii, prepare).await?;
+    let (engine, left) = cockpit::open(engine, ascii, folder, prepare).await?;
     Ok(farewell(engine, left, &meta))
 }
 

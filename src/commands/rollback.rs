@@ -2,85 +2,134 @@
 
 use std::io::{BufRead, Write};
 
+use std::time::Duration;
+
 use super::{Ends, journal_failed};
 use crate::cli::Rollback as Args;
 use crate::engine::{Backend, Engine};
 use crate::exit::{Exit, Failed};
 use crate::journal::{Runs, Store};
+use crate::link::socket::Remote;
 use crate::live::{Live, system_now};
 use crate::plan::format_ms;
 use crate::run::command::{Command, Reply};
-use crate::run::snapshot::{DiffLine, OfferView, Status};
+use crate::run::snapshot::{DiffLine, OfferView, Snapshot, Status};
 
 /// How long reading what a rollback would change may take, in milliseconds.
 const READ_MS: i64 = 60_000;
+/// How often an engine in another process is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Runs one rollback.
+/// Where commands go and where the state is seen: an engine of our own, or the one that has the run.
+enum Desk {
+    /// Nobody had the run.
+    Own(Box<Engine<Live>>),
+    /// A cockpit has it.
+    Remote(Remote),
+}
+
+impl Desk {
+    async fn command(&mut self, command: Command) -> Result<Reply, Failed> {
+        match self {
+            Desk::Own(engine) => Ok(engine.command(command)),
+            Desk::Remote(remote) => remote.command(command).await.map_err(gone),
+        }
+    }
+
+    /// What there is to see after something has happened, or a moment has passed.
+    async fn look(&mut self) -> Result<Snapshot, Failed> {
+        match self {
+            Desk::Own(engine) => {
+                step(engine).await?;
+                Ok(engine.snapshot())
+            }
+            Desk::Remote(remote) => {
+                tokio::time::sleep(LOOK_EVERY).await;
+                remote.snapshot().await.map_err(gone)
+            }
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
+fn gone(error: std::io::Error) -> Failed {
+    Failed::new(Exit::NotComplete, format!("the engine that has the run: {error}; cutover status says where the run stands"))
+}
+
+/// Runs one rollback: through the engine that has the run, or by taking the run over when none lives.
 ///
 /// # Errors
-/// Exit code 6 when an engine is going on with the run (press R there), 4 when the rollback stops before its end.
+/// Exit code 4 when the rollback stops before its end, 6 when an engine has the run and does not answer.
 pub async fn rollback(args: &Args) -> Ends {
     let runs = Runs::of_user().map_err(|e| journal_failed(&e))?;
     let folder = runs.find(Some(&args.run)).map_err(|e| journal_failed(&e))?;
     let meta = Store::open_read(&folder).and_then(|s| s.meta()).map_err(|e| journal_failed(&e))?;
+    let remote = Remote::connect(&folder).await.map_err(gone)?;
+    if let Some(remote) = remote {
+        eprintln!("commanding the engine that has run {}", meta.run_id);
+        return perform(&mut Desk::Remote(remote), args).await;
+    }
     if meta.drill {
-        return Err(Failed::new(Exit::Usage, "this run is a drill: nothing real to roll back"));
+        return Err(Failed::new(Exit::Usage, "this run is a drill and nobody drives it: nothing real to roll back"));
     }
     let loaded = super::pinned(&meta)?;
-    let mut engine = super::run::open(&loaded, &folder, &meta, false, false).await?;
-    let ends = perform(&mut engine, args).await;
-    engine.settle().await;
-    engine.close();
+    let engine = super::run::open(&loaded, &folder, &meta, false, false).await?;
+    let mut desk = Desk::Own(Box::new(engine));
+    let ends = perform(&mut desk, args).await;
+    if let Desk::Own(mut engine) = desk {
+        engine.settle().await;
+        engine.close();
+    }
     ends
 }
 
-async fn perform(engine: &mut Engine<Live>, args: &Args) -> Ends {
+async fn perform(desk: &mut Desk, args: &Args) -> Ends {
+    let mut seen = desk.look().await?;
+    let mut printed = seen.journal.last().map_or(0, |l| l.seq);
     // A rollback that was confirmed before the last engine died goes on by itself.
-    if engine.core.run.active_rollback().is_none() {
-        let offer = show(engine, args).await?;
+    if !seen.rolling_back {
+        let offer = show(desk, args).await?;
         if !args.yes && !asked()? {
             return Err(Failed::new(Exit::NotComplete, "nothing was sent; the run is held"));
         }
         let Some(fingerprint) = offer.fingerprint else {
             return Err(Failed::new(Exit::NotComplete, offer.caution.unwrap_or_else(|| "nothing could be read".into())));
         };
-        let word = args.word.clone();
-        if let Reply::Refused(why) = engine.command(Command::ConfirmRollback { name: offer.name, offer: fingerprint, word }) {
+        let confirm = Command::ConfirmRollback { name: offer.name, offer: fingerprint, word: args.word.clone() };
+        if let Reply::Refused(why) = desk.command(confirm).await? {
             return Err(Failed::new(Exit::NotComplete, why));
         }
     }
-    let mut printed = engine.core.tail.back().map_or(0, |l| l.seq);
     loop {
-        step(engine).await?;
-        for line in engine.core.tail.iter().filter(|l| l.seq > printed) {
+        seen = desk.look().await?;
+        for line in seen.journal.iter().filter(|l| l.seq > printed) {
             println!("{} {}", super::log::time(line.at), line.text);
         }
-        printed = engine.core.tail.back().map_or(printed, |l| l.seq);
-        if engine.core.run.rollback.as_ref().is_some_and(|r| r.done.is_some()) {
-            println!("rolled back; journal head {}", engine.head());
+        printed = seen.journal.last().map_or(printed, |l| l.seq);
+        if seen.rolled_back {
+            println!("rolled back; journal head {}", seen.ledger.head);
             return Ok(Exit::RolledBack);
         }
-        if let Status::Held { reason, .. } = engine.snapshot().status {
+        if let Status::Held { reason, .. } = seen.status {
             return Err(Failed::new(Exit::NotComplete, format!("the rollback stopped: {reason}")));
         }
-        let waits = engine.snapshot().work.filter(|w| w.approvals.is_some() || !w.items.is_empty());
+        let waits = seen.work.filter(|w| w.approvals.is_some() || !w.items.is_empty());
         if let Some(work) = waits {
-            println!("traffic is moved; '{}' needs people: go on with cutover run {}", work.title, args.run);
+            println!("traffic is moved; '{}' needs people: go on in the cockpit, or with cutover run {}", work.title, args.run);
             return Ok(Exit::NotComplete);
         }
     }
 }
 
 /// Reads what the rollback would change and prints it.
-async fn show(engine: &mut Engine<Live>, args: &Args) -> Result<OfferView, Failed> {
-    if let Reply::Refused(why) = engine.command(Command::PrepareRollback { name: Some(args.name.clone()) }) {
+async fn show(desk: &mut Desk, args: &Args) -> Result<OfferView, Failed> {
+    if let Reply::Refused(why) = desk.command(Command::PrepareRollback { name: Some(args.name.clone()) }).await? {
         return Err(Failed::new(Exit::Usage, why));
     }
     let until = system_now() + READ_MS;
     let offer = loop {
-        step(engine).await?;
-        match engine.snapshot().offer {
-            Some(offer) if offer.fingerprint.is_some() => break offer,
+        match desk.look().await?.offer {
+            Some(offer) if offer.name == args.name && offer.fingerprint.is_some() => break offer,
             Some(offer) if system_now() > until => {
                 let why = offer.caution.unwrap_or_else(|| "the records could not be read within a minute".into());
                 return Err(Failed::new(Exit::NotComplete, why));

@@ -8,9 +8,10 @@ use super::gate::{self, Tracker};
 use super::rollback::{offer, window_left, window_start};
 use super::snapshot::{Armed, Freshness, Verdict};
 use super::state::{CallState, Run};
-use crate::cloud::{Answer, Call, ROUTE53_REGION, Value};
+use crate::cloud::{Answer, Call, Value};
 use crate::plan::{
-    Action, Condition, Monitor, MonitorId, Plan, RecordKey, RecordSet, Rollback, Source, Stat, State, Switch, Test, format_ms,
+    Action, Condition, Monitor, MonitorId, Plan, ROUTE53_REGION, RecordKey, RecordSet, Rollback, Source, Stat, State, Switch,
+    Test, format_ms,
 };
 
 /// What was read longer ago than this arms nothing, in milliseconds. Reads go over the connection that the rollback

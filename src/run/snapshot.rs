@@ -43,6 +43,10 @@ pub struct Snapshot {
     pub rollbacks: Vec<RollbackView>,
     /// When the credentials expire, if that is known.
     pub credentials_expire: Option<Millis>,
+    /// A rollback was confirmed and has not done all its steps; a hold may stand in its way.
+    pub rolling_back: bool,
+    /// A rollback of the plan has done all its steps.
+    pub rolled_back: bool,
     /// A rollback that is shown and waits for its confirmation.
     pub offer: Option<OfferView>,
     /// The outage that is going on, or the last one.

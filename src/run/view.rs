@@ -84,6 +84,8 @@ pub fn snapshot(core: &Core, now: Millis, around: &Surroundings) -> Snapshot {
         undo: undo::undo(ctx),
         rollbacks: undo::rollbacks(ctx),
         credentials_expire: ctx.watch.credentials(Millis::MIN).flatten(),
+        rolling_back: run.active_rollback().is_some(),
+        rolled_back: rolled_back(run),
         offer: rollback_shown.map(|prepared| undo::offer(ctx, &prepared.of, prepared.since)),
         outage: outage_view(ctx),
         alerts: alerts(ctx).into_iter().map(|a| a.view).collect(),

@@ -274,6 +274,8 @@ pub fn calm() -> Snapshot {
             rollback("forward", '3', "eu-central-1", Armed::NotArmed("Frankfurt is not healthy: timeout".into()), &["us-east-1"]),
         ],
         credentials_expire: Some(NOW + 7_500_000),
+        rolling_back: false,
+        rolled_back: false,
         offer: None,
         outage: None,
         alerts: vec![],

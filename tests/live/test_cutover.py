@@ -3,6 +3,8 @@
 import re
 import time
 
+import pytest
+
 from cloud import FRANKFURT, IRELAND
 from conftest import variable
 
@@ -93,23 +95,25 @@ def test_whole_cutover_and_back(medzen_world, plan_copy, emulator, zone, seat, o
     seat.verify_journal(run)
 
 
-def test_rollback_from_a_script(small_plan, emulator, zone, proxy, seat, open_cockpit):
-    """Break-glass: while an engine lives it has the lease, and once it is dead the command does what R would have done."""
+@pytest.mark.parametrize("engine", ["alive", "killed"])
+def test_rollback_from_a_script(engine, small_plan, emulator, zone, proxy, seat, open_cockpit):
+    """Break-glass: the command goes to the engine that has the run, and once that is dead it takes the run over."""
     cockpit = open_cockpit("run", small_plan)
     run = cockpit.run_id()
     cockpit.advance(until="half", timeout_s=60)
     cockpit.advance(until="end", timeout_s=60)
     assert emulator.weights(zone) == {"frankfurt": 50, "ireland": 50}
+    if engine == "killed":
+        cockpit.kill()
 
-    done = seat.command("rollback", run, "back", "--yes", timeout_s=60)
-    assert done.returncode == 6, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert emulator.weights(zone) == {"frankfurt": 50, "ireland": 50}
-
-    cockpit.kill()
     done = seat.command("rollback", run, "back", "--yes", timeout_s=120)
     assert done.returncode == 5, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert ("commanding the engine" in done.stderr) == (engine == "alive"), done.stderr
     assert emulator.weights(zone) == {"frankfurt": 0, "ireland": 100}
     assert proxy.applied("ChangeResourceRecordSets") == 2, "once forward and once back"
+    if engine == "alive":
+        cockpit.wait_for("ROLLED BACK", 30)
+        assert cockpit.quit() == 5
     assert seat.status(run)["status"] == {"finished": "rolled_back"}
     seat.verify_journal(run)
 

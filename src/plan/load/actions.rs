@@ -7,8 +7,7 @@ use super::files::check_path;
 use super::node::{At, Data, Node};
 use super::problem::show;
 use super::{Reader, monitors, records};
-use crate::cloud::ROUTE53_REGION;
-use crate::plan::{Action, HealthCheck, Quantity, Records, Shift, StackAction, StackChange, Switch, Undo, Unit};
+use crate::plan::{Action, HealthCheck, Quantity, ROUTE53_REGION, Records, Shift, StackAction, StackChange, Switch, Undo, Unit};
 
 /// The actions of any step.
 pub const ACTIONS: [&str; 7] = ["shift", "records", "health-check", "stack", "soak", "approve", "checklist"];
