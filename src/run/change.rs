@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::entry::JobRef;
 use super::state::{CallRun, CallState, Run, restored_by, step_of};
-use crate::cloud::{Answer, Call, HealthCheckInfo, Query};
+use crate::cloud::{Answer, Call, HealthCheckInfo, Millis, Query};
 use crate::plan::{Action, HealthCheck, Plan, RecordKey, RecordSet, Records, Shift, StepId};
 
 /// Something that has to be read before it can be changed.
@@ -198,7 +197,7 @@ fn before(plan: &Plan, run: &Run, steps: &[StepId]) -> Wanted {
             if !refused || call.doubtful {
                 found.remember(step, call);
             }
-        } else if matches!(call.state, CallState::Applied(_, Some(_))) && finished(run, &call.job) {
+        } else if matches!(call.state, CallState::Applied(_, Some(_))) && finished(run, call) {
             found.forget(&restored_by(plan, &call.job), call);
         }
     }
@@ -260,9 +259,11 @@ fn first_of<K: Ord, T>(found: BTreeMap<K, Vec<(StepId, T)>>, steps: &[StepId]) -
     found.into_iter().filter_map(|(key, changes)| Some((key, first(changes)?.1))).collect()
 }
 
-/// True when a job is over: only then has what it restored been read back.
-fn finished(run: &Run, job: &JobRef) -> bool {
-    run.job.as_ref().is_none_or(|j| j.of != *job)
+/// True when the job of a call is over: only then has what it restored been read back. A step may be taken back more than
+/// once, so what was done for an earlier confirmation is over although the job has the same name.
+fn finished(run: &Run, call: &CallRun) -> bool {
+    let since = run.active_rollback().map_or(Millis::MAX, |r| r.confirmed);
+    run.job.as_ref().is_none_or(|j| j.of != call.job) || call.changed < since
 }
 
 /// One compare-and-swap batch per zone, and one call per health check, from what is there to what is wanted; nothing
