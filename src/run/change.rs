@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::entry::JobRef;
-use super::state::{CallRun, CallState, Run};
-use crate::cloud::{Answer, Call, HealthCheckInfo, Query};
+use super::state::{CallRun, CallState, Run, restored_by, step_of};
+use crate::cloud::{Answer, Call, HealthCheckInfo, Millis, Query};
 use crate::plan::{Action, HealthCheck, Plan, RecordKey, RecordSet, Records, Shift, StepId};
 
 /// Something that has to be read before it can be changed.
@@ -191,62 +190,80 @@ fn inverted(check: &HealthCheck, read: &Read<'_>) -> Result<Wanted, String> {
 /// A call whose outcome is unknown counts as done: if it was not, there is nothing to put back and no call comes out.
 /// What a later restore has already put back is left out.
 fn before(plan: &Plan, run: &Run, steps: &[StepId]) -> Wanted {
-    let mut found = Wanted::default();
+    let mut found = Found::default();
     for call in run.calls.values() {
-        match &call.job {
-            JobRef::Step(id) if steps.iter().any(|s| plan.steps[*s].id == *id) => {
-                let refused = matches!(call.state, CallState::Refused(_) | CallState::Deferred(_));
-                if !refused || call.doubtful {
-                    found.remember(call);
-                }
+        if let Some(step) = step_of(plan, &call.job) {
+            let refused = matches!(call.state, CallState::Refused(_) | CallState::Deferred(_));
+            if !refused || call.doubtful {
+                found.remember(step, call);
             }
-            JobRef::Step(_) => {}
-            JobRef::Rollback(..) | JobRef::Undo(_) => {
-                if matches!(call.state, CallState::Applied(_, Some(_))) && finished(run, &call.job) {
-                    found.forget(call);
-                }
-            }
+        } else if matches!(call.state, CallState::Applied(_, Some(_))) && finished(run, call) {
+            found.forget(&restored_by(plan, &call.job), call);
         }
     }
-    found
+    let records = first_of(found.records, steps);
+    Wanted { records, checks: first_of(found.checks, steps) }
 }
 
-impl Wanted {
-    /// Notes what a call found, unless an earlier one found something there already.
-    fn remember(&mut self, call: &CallRun) {
+/// Per record set and per health check: the steps that changed it, in the order in which they did, and what each found.
+#[derive(Debug, Default)]
+struct Found {
+    records: BTreeMap<(String, RecordKey), Vec<(StepId, Option<RecordSet>)>>,
+    checks: BTreeMap<String, Vec<(StepId, bool)>>,
+}
+
+impl Found {
+    /// Notes what a step's call found.
+    fn remember(&mut self, step: StepId, call: &CallRun) {
         match &call.call {
             Call::ChangeRecords { zone, delete, create } => {
-                for record in delete.iter().chain(create) {
-                    let old = delete.iter().find(|r| r.key() == record.key()).cloned();
-                    self.records.entry((zone.clone(), record.key())).or_insert(old);
+                let keys: BTreeSet<RecordKey> = delete.iter().chain(create).map(RecordSet::key).collect();
+                for key in keys {
+                    let old = delete.iter().find(|r| r.key() == key).cloned();
+                    self.records.entry((zone.clone(), key)).or_default().push((step, old));
                 }
             }
             Call::UpdateHealthCheck { id, inverted, .. } => {
-                self.checks.entry(id.clone()).or_insert(!inverted);
+                self.checks.entry(id.clone()).or_default().push((step, !inverted));
             }
             _ => {}
         }
     }
 
-    /// Leaves out what a call put back.
-    fn forget(&mut self, call: &CallRun) {
+    /// Leaves out what a call put back: the changes of the steps that it took back, and those on top of them. What
+    /// steps before them changed is still to be put back.
+    fn forget(&mut self, taken_back: &[StepId], call: &CallRun) {
         match &call.call {
             Call::ChangeRecords { zone, delete, create } => {
                 for record in delete.iter().chain(create) {
-                    self.records.remove(&(zone.clone(), record.key()));
+                    cut(self.records.get_mut(&(zone.clone(), record.key())), taken_back);
                 }
             }
-            Call::UpdateHealthCheck { id, .. } => {
-                self.checks.remove(id);
-            }
+            Call::UpdateHealthCheck { id, .. } => cut(self.checks.get_mut(id), taken_back),
             _ => {}
         }
     }
 }
 
-/// True when a job is over: only then has what it restored been read back.
-fn finished(run: &Run, job: &JobRef) -> bool {
-    run.job.as_ref().is_none_or(|j| j.of != *job)
+fn cut<T>(changes: Option<&mut Vec<(StepId, T)>>, taken_back: &[StepId]) {
+    if let Some(changes) = changes
+        && let Some(first) = changes.iter().position(|(step, _)| taken_back.contains(step))
+    {
+        changes.truncate(first);
+    }
+}
+
+/// Per place what the first of these steps found there.
+fn first_of<K: Ord, T>(found: BTreeMap<K, Vec<(StepId, T)>>, steps: &[StepId]) -> BTreeMap<K, T> {
+    let first = |changes: Vec<(StepId, T)>| changes.into_iter().find(|(step, _)| steps.contains(step));
+    found.into_iter().filter_map(|(key, changes)| Some((key, first(changes)?.1))).collect()
+}
+
+/// True when the job of a call is over: only then has what it restored been read back. A step may be taken back more than
+/// once, so what was done for an earlier confirmation is over although the job has the same name.
+fn finished(run: &Run, call: &CallRun) -> bool {
+    let since = run.active_rollback().map_or(Millis::MAX, |r| r.confirmed);
+    run.job.as_ref().is_none_or(|j| j.of != call.job) || call.changed < since
 }
 
 /// One compare-and-swap batch per zone, and one call per health check, from what is there to what is wanted; nothing

@@ -432,7 +432,7 @@ pub fn attention(plan: &Plan, run: &Run) -> Vec<ConditionId> {
     }
     let mut conditions = work_conditions(plan, run).to_vec();
     if run.active_rollback().is_none() {
-        let begun = |r: &&crate::plan::Rollback| r.after.is_none_or(|step| run.steps[step].first_started.is_some());
+        let begun = |r: &&crate::plan::Rollback| rollback::began(run, r).is_some();
         conditions.extend(plan.rollbacks.iter().filter(begun).flat_map(|r| &r.auto));
     }
     conditions

@@ -1,8 +1,10 @@
 //! How one piece of work goes on: its action, then its verify.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 
-use super::change::{self, Read, is_there};
+use super::change::{self, Place, Read, is_there};
 use super::decide::{Ctx, Decision, token};
 use super::entry::{CallOutcome, Entry, JobRef};
 use super::gate::{self, is_usable};
@@ -15,6 +17,8 @@ use crate::plan::{Action, StackAction, StackChange, Switch};
 const POLL_MS: i64 = 2_000;
 /// A settled record change has no change id to ask about: it is taken to be in sync after this long (rule 7).
 const SETTLED_SYNC_MS: i64 = 60_000;
+/// A call whose answer was lost may still arrive for so long, in milliseconds. The client gives up after seconds.
+const ARRIVES_MS: i64 = 60_000;
 /// A rollback plans again at most this often when the records keep changing under it.
 const REPLANS: usize = 5;
 
@@ -141,6 +145,7 @@ fn swap(ctx: Ctx<'_>, job: &Job, action: &Action, decision: &mut Decision) {
     match change::wanted(ctx.plan, ctx.run, action, &read) {
         Err(why) => fail(job, why, decision),
         Ok(wanted) => match change::batches(&wanted, &read).into_iter().next() {
+            None if restoring => nothing_left(ctx, job, &places, decision),
             None => acted(job, decision),
             Some(_) if frozen => {}
             Some(call) if !restoring && already_changed(ctx, job, &call) => {
@@ -149,6 +154,32 @@ fn swap(ctx: Ctx<'_>, job: &Job, action: &Action, decision: &mut Decision) {
             Some(_) if job.calls.len() >= REPLANS => fail(job, "the record keeps being changed by somebody else", decision),
             Some(call) => intend(ctx, job, call, decision),
         },
+    }
+}
+
+/// A rollback that finds nothing to put back is done only when nothing can undo that any more: a step's change that is
+/// under way, or whose answer was lost, may arrive after the read. It is waited for and read again.
+fn nothing_left(ctx: Ctx<'_>, job: &Job, places: &BTreeSet<Place>, decision: &mut Decision) {
+    let calls = ctx.run.calls.values().filter(|c| c.job != job.of && places.iter().any(|place| place.is_changed_by(&c.call)));
+    let mut quiet = Millis::MIN;
+    for call in calls {
+        match &call.state {
+            // Its answer, or that there is none, will be told.
+            CallState::Open => return,
+            _ if call.doubtful => quiet = quiet.max(call.changed + ARRIVES_MS),
+            CallState::Applied(..) => quiet = quiet.max(call.changed),
+            _ => {}
+        }
+    }
+    if quiet > ctx.now {
+        return decision.wake_at(quiet);
+    }
+    let mut unread = places.iter().filter(|place| ctx.watch.found(place, quiet).is_none()).peekable();
+    if unread.peek().is_none() {
+        acted(job, decision);
+    }
+    for place in unread {
+        decision.ask(ctx, place.query(), 0);
     }
 }
 

@@ -9,7 +9,7 @@ use super::command::Reply;
 use super::decide::{Ctx, Decision, traffic_place};
 use super::entry::{Entry, JobRef, RollbackRef};
 use super::snapshot::{Armed, Freshness, StepState, Verdict};
-use super::state::RollbackRun;
+use super::state::{RollbackRun, Run};
 use super::watch::refused;
 use super::{gate, job, ready};
 use crate::cloud::{Call, Millis};
@@ -45,9 +45,16 @@ pub fn applying(ctx: Ctx<'_>) -> Option<&Rollback> {
 /// Since when a rollback applies.
 #[must_use]
 pub fn window_start(ctx: Ctx<'_>, rollback: &Rollback) -> Option<Millis> {
+    began(ctx.run, rollback)
+}
+
+/// When the step that a rollback comes after was first started, or one behind it: where that step was left out, the
+/// next one has to be taken back all the same.
+#[must_use]
+pub fn began(run: &Run, rollback: &Rollback) -> Option<Millis> {
     match rollback.after {
-        Some(step) => ctx.run.steps[step].first_started,
-        None => Some(ctx.run.started),
+        Some(step) => run.steps[step..].iter().filter_map(|s| s.first_started).min(),
+        None => Some(run.started),
     }
 }
 
