@@ -14,6 +14,7 @@ pub mod check;
 pub mod cockpit;
 pub mod drill;
 pub mod log;
+pub mod open;
 pub mod rollback;
 pub mod run;
 pub mod status;

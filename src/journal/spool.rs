@@ -153,6 +153,12 @@ impl Spool {
         Spool { file, path, used: 0, sum: Sum::default() }
     }
 
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
     /// Adds records. All of them are durable when this returns.
     ///
     /// # Errors
@@ -205,15 +211,16 @@ pub fn read(folder: &Path) -> Result<Vec<Record>, JournalError> {
     }
 }
 
-/// The records of a run's spool that are not in its journal yet, given all of the journal's entries.
+/// The records of a run's spool that are not in its journal, given all of the journal's entries. Where both are read
+/// while an engine writes, the spool must be read first.
 ///
 /// # Errors
-/// When the spool cannot be read, or tells of entries that are not those of the journal.
-pub fn missing(folder: &Path, entries: &[Stored]) -> Result<Vec<Record>, JournalError> {
+/// When the spool tells of entries that are not those of the journal.
+pub fn missing(folder: &Path, records: Vec<Record>, entries: &[Stored]) -> Result<Vec<Record>, JournalError> {
     let foreign = |what: String| JournalError::Spool { file: folder.join(SPOOL), what };
     let end = entries.last().map_or(0, |e| e.seq);
     let mut missing = Vec::new();
-    for record in read(folder)? {
+    for record in records {
         if record.seq > end {
             missing.push(record);
         } else if !entries.iter().rev().find(|e| e.seq == record.seq).is_some_and(|e| record.is(e)) {

@@ -7,6 +7,11 @@ fn record(seq: u64) -> Record {
     Record { seq, epoch: 3, at: 1_000, kind: "note".into(), actor: "anna".into(), body }
 }
 
+/// What of the spool is not among these entries.
+fn missing(folder: &Path, entries: &[Stored]) -> Result<Vec<Record>, JournalError> {
+    super::missing(folder, read(folder)?, entries)
+}
+
 fn stored(record: &Record) -> Stored {
     let draft =
         Draft { at: record.at, kind: record.kind.clone(), actor: record.actor.clone(), body: record.body.clone() };
