@@ -18,6 +18,7 @@ use crate::run::core::{Core, Draft, Outcome};
 use crate::run::decide::rolled_back;
 use crate::run::entry::{Entry, JobRef, RollbackRef};
 use crate::run::event::Event;
+use crate::run::rollback;
 use crate::run::snapshot::{LedgerView, Level, Snapshot};
 use crate::run::view::{self, Surroundings};
 
@@ -257,13 +258,7 @@ impl<B: Backend> Engine<B> {
             }
             _ => {}
         }
-        let confirms = matches!(command, Command::ConfirmRollback { .. });
-        let reply = self.by_driver(command);
-        if confirms && matches!(reply, Reply::Refused(_)) {
-            // The word was for this rollback.
-            self.ledger.go_without(false);
-        }
-        reply
+        self.by_driver(command)
     }
 
     fn by_driver(&mut self, command: Command) -> Reply {
@@ -287,8 +282,13 @@ impl<B: Backend> Engine<B> {
             Command::ConfirmRollback { name, .. } if self.core.plan.rollbacks.iter().all(|r| r.name != *name) => {
                 return Err(format!("taking back one step waits for the journal, which cannot be written: {why}"));
             }
-            Command::ConfirmRollback { word, .. } if self.ledger.wants_word() => {
-                self.without(word.as_deref())?;
+            Command::ConfirmRollback { name, offer, word } if self.ledger.wants_word() => {
+                let now = self.backend.now();
+                let decision = rollback::confirm(self.core.ctx(now), name, offer, word.as_deref());
+                // The word is for this rollback: when that is refused for another reason, nothing goes without a journal.
+                if !decision.entries.is_empty() {
+                    self.without(word.as_deref())?;
+                }
             }
             Command::WithoutJournal { word } => self.without(Some(word))?,
             _ => {}
@@ -307,7 +307,7 @@ impl<B: Backend> Engine<B> {
                 "neither journal nor spool can be written: type {word} to roll back all the same; what happens then                  stands on standard error only"
             ));
         }
-        self.ledger.go_without(true);
+        self.ledger.go_without();
         Ok(())
     }
 

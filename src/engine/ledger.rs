@@ -392,9 +392,9 @@ impl Ledger {
         self.failed.is_some() && self.spool_failure().is_some() && !self.without
     }
 
-    /// From here on, until the journal is back, standard error is enough for a rollback; or not any more.
-    pub(super) fn go_without(&mut self, yes: bool) {
-        self.without = yes;
+    /// From here on, until the journal is back, standard error is enough for a rollback.
+    pub(super) fn go_without(&mut self) {
+        self.without = true;
     }
 
     /// Somebody has seen that the journal cannot be written.
