@@ -17,6 +17,7 @@ pub mod log;
 pub mod open;
 pub mod rollback;
 pub mod run;
+pub mod runbook;
 pub mod status;
 
 /// How a command ends.

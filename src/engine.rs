@@ -2,6 +2,7 @@
 //! into the core as events. It never waits for I/O: the journal has a thread of its own, the backend its tasks.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 pub use self::backend::Backend;
+pub use self::scribe::RUNBOOK;
 use self::ledger::{Ledger, News};
+use self::scribe::Scribe;
 use crate::cloud::{CallId, Effect, Failure, FailureKind, Millis};
 use crate::journal::{Ack, JournalError, Spool, Writer};
 use crate::link::Request;
@@ -19,12 +22,14 @@ use crate::run::decide::rolled_back;
 use crate::run::entry::{Entry, JobRef, RollbackRef};
 use crate::run::event::Event;
 use crate::run::rollback;
-use crate::run::snapshot::{LedgerView, Level, Snapshot};
+use crate::run::runbook::{Facts, Source, runbook};
+use crate::run::snapshot::{AlertView, LedgerView, Level, Snapshot};
 use crate::run::view::{self, Surroundings};
 
 mod backend;
 mod ledger;
 pub mod order;
+mod scribe;
 
 /// Snapshots are sent at most this often, unless somebody pressed a key.
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
@@ -40,6 +45,7 @@ pub struct Engine<B> {
     pub backend: B,
     around: Surroundings,
     ledger: Ledger,
+    scribe: Option<Scribe>,
     wake: Millis,
 }
 
@@ -58,7 +64,7 @@ impl<B: Backend> Engine<B> {
     pub fn new(core: Core, backend: B, around: Surroundings, writer: Writer, acks: mpsc::UnboundedReceiver<Ack>) -> Engine<B> {
         let ledger = Ledger::new(writer, acks, &around.ledger, around.epoch);
         let wake = backend.now();
-        Engine { core, backend, around, ledger, wake }
+        Engine { core, backend, around, ledger, scribe: None, wake }
     }
 
     /// Takes a spool into use, before the first entry is written. `left` are entries that were in it and are not in the
@@ -72,6 +78,33 @@ impl<B: Backend> Engine<B> {
     /// that a rollback shall go on all the same. Standard error, unless it is said here.
     pub fn last_resort(&mut self, sink: Box<dyn Write + Send>) {
         self.ledger.last_resort(sink);
+    }
+
+    /// Keeps a runbook in the run's folder: the rollbacks as commands that work without this program.
+    pub fn keep_runbook(&mut self, folder: PathBuf) {
+        match Scribe::spawn(folder) {
+            Ok(scribe) => self.scribe = Some(scribe),
+            Err(error) => tracing::warn!(%error, "there will be no runbook"),
+        }
+    }
+
+    /// Hands the runbook to its thread, if it is time to.
+    fn keep_runbook_new(&mut self) {
+        let entry = self.core.run.entries;
+        if entry == 0 || !self.scribe.as_mut().is_some_and(|scribe| scribe.is_due(entry)) {
+            return;
+        }
+        let facts = Facts {
+            run: self.around.run.clone(),
+            drill: self.around.drill.is_some(),
+            entry,
+            head: self.ledger.head().to_owned(),
+            source: Source::Engine,
+        };
+        let written = runbook(self.core.ctx(self.backend.now()), &facts);
+        if let Some(scribe) = &mut self.scribe {
+            scribe.offer(written);
+        }
     }
 
     /// Writes the first entries of this engine's time.
@@ -156,11 +189,13 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    /// Takes in what journal and spool have answered, and tries a journal that has failed if it is time. Never waits.
+    /// Takes in what journal and spool have answered, tries a journal that has failed if it is time, and keeps the
+    /// runbook new. Never waits. Whoever does not let [`Engine::run`] drive calls this now and then.
     pub fn catch_up(&mut self) {
         while let Some(news) = self.ledger.ready() {
             self.heard(news);
         }
+        self.keep_runbook_new();
     }
 
     /// Tries a journal that has failed once more, and waits for what comes of it: before a process ends.
@@ -189,6 +224,10 @@ impl<B: Backend> Engine<B> {
         if let Some(alert) = self.ledger.alert(now) {
             let place = if alert.level == Level::Warning { 0 } else { seen.alerts.len() };
             seen.alerts.insert(place, alert);
+        }
+        if let Some(why) = self.scribe.as_ref().and_then(Scribe::failure) {
+            let text = format!("the runbook cannot be written: {why}");
+            seen.alerts.push(AlertView { level: Level::Advisory, text, since: now, acknowledged: true });
         }
         if let (Some(offer), Some(word)) = (&mut seen.offer, &around.ledger.spool.word) {
             offer.confirm_word = Some(word.clone());
@@ -338,6 +377,7 @@ impl<B: Backend> Engine<B> {
                     dirty = true;
                 }
                 () = tokio::time::sleep_until(publish_at) => {
+                    self.keep_runbook_new();
                     snapshots.send_replace(Arc::new(self.snapshot()));
                     (published, dirty) = (Instant::now(), false);
                 }
@@ -353,8 +393,11 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    /// Ends the engine: what waits is written and the store is closed.
-    pub fn close(self) -> B {
+    /// Ends the engine: what waits is written, the runbook too, and the store is closed.
+    pub fn close(mut self) -> B {
+        if self.ledger.fenced().is_none() {
+            self.keep_runbook_new();
+        }
         self.ledger.close();
         self.backend
     }

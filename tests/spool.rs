@@ -655,8 +655,9 @@ async fn taking_back_one_step_waits_for_the_journal() {
 #[tokio::test]
 async fn an_engine_that_lost_the_run_neither_spools_nor_sends() {
     let case = Case::before("failover-drill", "shift-100").await;
-    // Lost at the confirmation, or lost while the journal cannot be written: then the next attempt tells.
-    for failed_before in [false, true] {
+    // Lost at the confirmation, or lost while the journal cannot be written: then the next attempt tells, made by
+    // somebody or by itself.
+    for (failed_before, by_itself) in [(false, false), (true, false), (true, true)] {
         let folder = case.copy("base", "run");
         let trouble = Trouble::never();
         let mut engine = case.open(&folder, &trouble);
@@ -665,11 +666,20 @@ async fn an_engine_that_lost_the_run_neither_spools_nor_sends() {
         if failed_before {
             ok(&engine.command(Command::Hold { reason: "to write something".into() }));
             ok(&engine.command(confirm.clone()));
+            // Its first call is on its way, so there is more to write.
             engine.settle().await;
         }
         let (calls, spooled) = (engine.backend.sent.clone(), spool::read(&folder).unwrap());
         trouble.how.store(TAKEN, Ordering::SeqCst);
-        if failed_before {
+        if by_itself {
+            tokio::time::sleep(Duration::from_millis(5_200)).await;
+            engine.catch_up();
+            while engine.fenced().is_none() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                engine.catch_up();
+            }
+            assert!(engine.failed().is_some(), "the journal is not taken to be well before it has said so");
+        } else if failed_before {
             engine.try_again().await;
         } else {
             ok(&engine.command(confirm.clone()));

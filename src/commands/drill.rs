@@ -179,6 +179,7 @@ pub fn build(loaded: &Loaded, scenario: &Scenario, folder: &Path, meta: &Meta, d
     first.push(Entry::EngineStarted { resumed: newest_at.is_some(), open: core.unsettled() });
     let mut engine = Engine::new(core, backend, around, writer, acks);
     engine.keep(opened.spool, opened.told.left);
+    engine.keep_runbook(folder.to_path_buf());
     engine.open("auto", first);
     Ok(engine)
 }
