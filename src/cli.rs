@@ -32,6 +32,8 @@ pub enum Command {
     Run(Run),
     /// Break-glass: run one rollback of a run without a screen.
     Rollback(Rollback),
+    /// Print the rollbacks of a run as commands of the AWS CLI, which work without this program.
+    Runbook(Runbook),
     /// Show where a run stands, or list the runs.
     Status(Status),
     /// Check a plan: every error with its place.
@@ -89,6 +91,16 @@ pub struct Rollback {
     /// The region's name, where a one-way step was passed.
     #[arg(long, value_name = "REGION")]
     pub word: Option<String>,
+}
+
+/// Arguments of `runbook`.
+#[derive(Debug, Args)]
+pub struct Runbook {
+    /// Run id or folder.
+    pub run: String,
+    /// Write it to this file.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Arguments of `status`.

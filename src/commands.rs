@@ -14,8 +14,10 @@ pub mod check;
 pub mod cockpit;
 pub mod drill;
 pub mod log;
+pub mod open;
 pub mod rollback;
 pub mod run;
+pub mod runbook;
 pub mod status;
 
 /// How a command ends.

@@ -1,6 +1,8 @@
 //! The loop that owns order: entries become durable, then effects are performed, and what comes of them goes back
 //! into the core as events. It never waits for I/O: the journal has a thread of its own, the backend its tasks.
 
+use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,19 +10,26 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 pub use self::backend::Backend;
-use self::order::Order;
-use crate::cloud::{Effect, Millis};
-use crate::journal::{self, Ack, Writer};
+pub use self::scribe::RUNBOOK;
+use self::ledger::{Ledger, News};
+use self::scribe::Scribe;
+use crate::cloud::{CallId, Effect, Failure, FailureKind, Millis};
+use crate::journal::{Ack, JournalError, Spool, Writer};
 use crate::link::Request;
 use crate::run::command::{Command, Reply};
 use crate::run::core::{Core, Draft, Outcome};
-use crate::run::entry::Entry;
+use crate::run::decide::rolled_back;
+use crate::run::entry::{Entry, JobRef, RollbackRef};
 use crate::run::event::Event;
-use crate::run::snapshot::{LedgerView, Snapshot};
+use crate::run::rollback;
+use crate::run::runbook::{Facts, Source, runbook};
+use crate::run::snapshot::{AlertView, LedgerView, Level, Snapshot};
 use crate::run::view::{self, Surroundings};
 
 mod backend;
+mod ledger;
 pub mod order;
+mod scribe;
 
 /// Snapshots are sent at most this often, unless somebody pressed a key.
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
@@ -35,11 +44,9 @@ pub struct Engine<B> {
     /// What performs effects.
     pub backend: B,
     around: Surroundings,
-    writer: Writer,
-    acks: mpsc::UnboundedReceiver<Ack>,
-    order: Order,
+    ledger: Ledger,
+    scribe: Option<Scribe>,
     wake: Millis,
-    fenced: Option<String>,
 }
 
 /// Why the loop ended.
@@ -55,9 +62,49 @@ impl<B: Backend> Engine<B> {
     /// An engine for a core whose journal has been folded into it already.
     #[must_use]
     pub fn new(core: Core, backend: B, around: Surroundings, writer: Writer, acks: mpsc::UnboundedReceiver<Ack>) -> Engine<B> {
-        let order = Order::new(around.ledger.durable);
+        let ledger = Ledger::new(writer, acks, &around.ledger, around.epoch);
         let wake = backend.now();
-        Engine { core, backend, around, writer, acks, order, wake, fenced: None }
+        Engine { core, backend, around, ledger, scribe: None, wake }
+    }
+
+    /// Takes a spool into use, before the first entry is written. `left` are entries that were in it and are not in the
+    /// journal; the core has them already, and they join the journal now, late. Without a spool the run goes on, and
+    /// the screen says that a rollback would need the journal.
+    pub fn keep(&mut self, spool: Result<Spool, JournalError>, left: Vec<Draft>) {
+        self.ledger.keep(spool, left, self.backend.now());
+    }
+
+    /// Entries go there, one line of JSON each, when neither journal nor spool can be written and somebody has said
+    /// that a rollback shall go on all the same. Standard error, unless it is said here.
+    pub fn last_resort(&mut self, sink: Box<dyn Write + Send>) {
+        self.ledger.last_resort(sink);
+    }
+
+    /// Keeps a runbook in the run's folder: the rollbacks as commands that work without this program.
+    pub fn keep_runbook(&mut self, folder: PathBuf) {
+        match Scribe::spawn(folder) {
+            Ok(scribe) => self.scribe = Some(scribe),
+            Err(error) => tracing::warn!(%error, "there will be no runbook"),
+        }
+    }
+
+    /// Hands the runbook to its thread, if it is time to.
+    fn keep_runbook_new(&mut self) {
+        let entry = self.core.run.entries;
+        if entry == 0 || !self.scribe.as_mut().is_some_and(|scribe| scribe.is_due(entry)) {
+            return;
+        }
+        let facts = Facts {
+            run: self.around.run.clone(),
+            drill: self.around.drill.is_some(),
+            entry,
+            head: self.ledger.head().to_owned(),
+            source: Source::Engine,
+        };
+        let written = runbook(self.core.ctx(self.backend.now()), &facts);
+        if let Some(scribe) = &mut self.scribe {
+            scribe.offer(written);
+        }
     }
 
     /// Writes the first entries of this engine's time.
@@ -79,52 +126,84 @@ impl<B: Backend> Engine<B> {
         for step in &outcome.reached {
             self.backend.reached(*step);
         }
-        let last = self.core.run.entries;
         if !outcome.drafts.is_empty() {
             self.backend.noteworthy(&outcome.drafts);
-            self.writer.append(outcome.drafts.iter().map(stored).collect());
         }
-        let effects = self.order.take(last, outcome.drafts, outcome.effects);
-        self.perform(effects);
+        let beside: Vec<CallId> = outcome.effects.iter().filter_map(|effect| self.goes_without_journal(effect)).collect();
+        self.ledger.write(outcome.drafts, outcome.effects, &beside);
+        self.settle_accounts();
         outcome.reply
     }
 
-    /// True while an entry is not durable.
-    #[must_use]
-    pub fn is_writing(&self) -> bool {
-        self.order.waiting().len() > 0 && self.around.ledger.failed.is_none()
+    /// The call, if it is made although the journal cannot be written: it moves traffic in a rollback of the plan.
+    fn goes_without_journal(&self, effect: &Effect) -> Option<CallId> {
+        let Effect::Send { id, call, .. } = effect else { return None };
+        let of_rollback = self.core.run.calls.get(id).is_some_and(|c| matches!(c.job, JobRef::Rollback(..)));
+        (of_rollback && call.moves_traffic()).then_some(*id)
     }
 
-    fn perform(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
+    /// Whether a rollback of the plan is going on.
+    fn rolling_back(&self) -> bool {
+        self.core.run.active_rollback().is_some_and(|r| matches!(r.of, RollbackRef::Plan(_)))
+    }
+
+    /// Makes the calls whose intents are durable. While the journal cannot be written that is for a rollback only;
+    /// everything else is not sent, and the run holds.
+    fn settle_accounts(&mut self) {
+        self.ledger.spool(self.rolling_back());
+        for effect in self.ledger.released() {
             self.backend.perform(effect);
         }
-    }
-
-    fn acknowledged(&mut self, ack: Ack) {
-        match ack {
-            Ack::Durable { seq, head } => {
-                self.around.ledger.durable = seq;
-                self.around.ledger.head = journal::hex(&head);
-                let effects = self.order.durable(seq);
-                self.perform(effects);
-            }
-            Ack::Failed(why) => {
-                tracing::error!(why, "the journal cannot be written");
-                self.around.ledger.failed = Some(why);
-            }
-            Ack::Fenced(why) => self.fenced = Some(why),
+        let denied = self.ledger.denied();
+        for id in &denied {
+            let message = "not sent: the journal cannot be written".to_owned();
+            self.handle(Event::Sent { id: *id, result: Err(Failure { kind: FailureKind::Unreachable, message }) });
+        }
+        let Some(why) = self.ledger.failed() else { return };
+        let run = &self.core.run;
+        let goes_on = self.rolling_back() && denied.is_empty() && !self.ledger.wants_word();
+        if !goes_on && run.hold.is_none() && run.finished.is_none() && !rolled_back(run) {
+            let which = if self.ledger.wants_word() { "neither journal nor spool" } else { "the journal" };
+            let reason = format!("{which} could not be written: {why}");
+            // Held by an entry like any other, so that nothing starts by itself when the journal is back.
+            self.handle(Event::Command { by: "engine".into(), command: Command::Hold { reason } });
         }
     }
 
-    /// Waits until every entry is durable or the journal has failed.
+    /// True while an entry is not durable, and can become so.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        self.ledger.is_writing()
+    }
+
+    fn heard(&mut self, news: News) {
+        self.ledger.take_in(news, self.backend.now());
+        self.settle_accounts();
+    }
+
+    /// Waits until every entry is durable in journal or spool, or can be in neither.
     pub async fn settle(&mut self) {
-        while self.is_writing() && self.fenced.is_none() {
-            match self.acks.recv().await {
-                Some(ack) => self.acknowledged(ack),
-                None => break,
-            }
+        while self.is_writing() {
+            let news = self.ledger.news().await;
+            self.heard(news);
         }
+    }
+
+    /// Takes in what journal and spool have answered, tries a journal that has failed if it is time, and keeps the
+    /// runbook new. Never waits. Whoever does not let [`Engine::run`] drive calls this now and then.
+    pub fn catch_up(&mut self) {
+        while let Some(news) = self.ledger.ready() {
+            self.heard(news);
+        }
+        self.keep_runbook_new();
+    }
+
+    /// Tries a journal that has failed once more, and waits for what comes of it: before a process ends.
+    pub async fn try_again(&mut self) {
+        if self.ledger.failed().is_some() && self.ledger.retry(self.backend.now()) {
+            self.ledger.trust();
+        }
+        self.settle().await;
     }
 
     /// When the core wants to be called again if nothing happens.
@@ -136,56 +215,139 @@ impl<B: Backend> Engine<B> {
     /// What a screen would show now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        let now = self.backend.now();
         let mut around = self.around.clone();
         around.drill = self.backend.drill_view();
-        around.ledger.seq = self.core.run.entries;
-        view::snapshot(&self.core, self.backend.now(), &around)
+        around.ledger = self.ledger.view();
+        around.ledger.spool.word = self.word();
+        let mut seen = view::snapshot(&self.core, now, &around);
+        if let Some(alert) = self.ledger.alert(now) {
+            let place = if alert.level == Level::Warning { 0 } else { seen.alerts.len() };
+            seen.alerts.insert(place, alert);
+        }
+        if let Some(why) = self.scribe.as_ref().and_then(Scribe::failure) {
+            let text = format!("the runbook cannot be written: {why}");
+            seen.alerts.push(AlertView { level: Level::Advisory, text, since: now, acknowledged: true });
+        }
+        if let (Some(offer), Some(word)) = (&mut seen.offer, &around.ledger.spool.word) {
+            offer.confirm_word = Some(word.clone());
+        }
+        seen
     }
 
     /// Hash of the newest durable entry, hex.
     #[must_use]
     pub fn head(&self) -> &str {
-        &self.around.ledger.head
+        self.ledger.head()
     }
 
     /// Why the journal cannot be written, if so.
     #[must_use]
     pub fn failed(&self) -> Option<&str> {
-        self.around.ledger.failed.as_deref().or(self.fenced.as_deref())
+        self.ledger.failed().or(self.ledger.fenced())
+    }
+
+    /// Why this engine must stop, if another one has the run.
+    #[must_use]
+    pub fn fenced(&self) -> Option<&str> {
+        self.ledger.fenced()
+    }
+
+    /// Why nothing can go on as it stands: another engine has the run, or the journal cannot be written and no rollback
+    /// that could do without is going on.
+    #[must_use]
+    pub fn stuck(&self) -> Option<&str> {
+        let stands = !self.rolling_back() || self.ledger.wants_word();
+        self.ledger.fenced().or_else(|| self.ledger.failed().filter(|_| stands))
+    }
+
+    /// The word that lets a rollback go on although neither journal nor spool can be written: the name of the region
+    /// that the one going on, or the one that is shown, leads to.
+    #[must_use]
+    pub fn word(&self) -> Option<String> {
+        let going = self.core.run.active_rollback().map(|r| &r.of);
+        let of = going.or(self.core.watch.prepared.as_ref().map(|p| &p.of)).filter(|_| self.ledger.wants_word())?;
+        match of {
+            RollbackRef::Plan(name) => self.core.plan.rollbacks.iter().find(|r| r.name == *name).map(|r| r.to.clone()),
+            RollbackRef::Undo(_) => None,
+        }
     }
 
     /// Carries out a command.
     pub fn command(&mut self, command: Command) -> Reply {
-        if let Some(why) = self.around.ledger.failed.clone() {
-            if command != Command::Continue {
-                return Reply::Refused(format!("everything holds, the journal cannot be written: {why}"));
-            }
-            if !self.write_again() {
-                return Reply::Refused("the journal cannot be written yet: try again".into());
-            }
+        if let Some(why) = self.fenced() {
+            return Reply::Refused(why.to_owned());
         }
-        if let Command::Drill { what } = &command
-            && let Err(why) = self.backend.drill(what)
+        if let Some(why) = self.ledger.failed().map(str::to_owned)
+            && let Err(refusal) = self.command_without_journal(&command, &why)
         {
-            return Reply::Refused(why);
+            return Reply::Refused(refusal);
         }
+        match &command {
+            Command::Drill { what } => {
+                if let Err(why) = self.backend.drill(what) {
+                    return Reply::Refused(why);
+                }
+            }
+            Command::Acknowledge => self.ledger.silence(),
+            // The word has been looked at. A rollback that was held for the want of it goes on.
+            Command::WithoutJournal { .. } if self.ledger.failed().is_some() => {
+                let said = "rolling back; entries go to standard error".to_owned();
+                return if self.rolling_back() && self.core.run.hold.is_some() { self.by_driver(Command::Continue) } else { Reply::Ok(said) };
+            }
+            _ => {}
+        }
+        self.by_driver(command)
+    }
+
+    fn by_driver(&mut self, command: Command) -> Reply {
         let by = self.around.driver.clone();
         self.handle(Event::Command { by, command }).unwrap_or_else(|| Reply::Ok(String::new()))
     }
 
-    /// After a failure: everything that is not durable is appended again, in order.
-    fn write_again(&mut self) -> bool {
-        if !self.writer.resume() {
-            return false;
+    /// Whether a command is carried out while the journal cannot be written, and if not, why.
+    fn command_without_journal(&mut self, command: &Command, why: &str) -> Result<(), String> {
+        let rolling_back = self.rolling_back();
+        match command {
+            Command::Continue => {
+                if self.ledger.retry(self.backend.now()) {
+                    self.ledger.trust();
+                    return Ok(());
+                }
+                if !rolling_back {
+                    return Err("the journal cannot be written yet: try again".into());
+                }
+            }
+            Command::ConfirmRollback { name, .. } if self.core.plan.rollbacks.iter().all(|r| r.name != *name) => {
+                return Err(format!("taking back one step waits for the journal, which cannot be written: {why}"));
+            }
+            Command::ConfirmRollback { name, offer, word } if self.ledger.wants_word() => {
+                let now = self.backend.now();
+                let decision = rollback::confirm(self.core.ctx(now), name, offer, word.as_deref());
+                // The word is for this rollback: when that is refused for another reason, nothing goes without a journal.
+                if !decision.entries.is_empty() {
+                    self.without(word.as_deref())?;
+                }
+            }
+            Command::WithoutJournal { word } => self.without(Some(word))?,
+            _ => {}
         }
-        while let Ok(ack) = self.acks.try_recv() {
-            self.acknowledged(ack);
+        if command.goes_without_journal(rolling_back) {
+            return Ok(());
         }
-        self.around.ledger.failed = None;
-        if self.order.waiting().len() > 0 {
-            self.writer.append(self.order.waiting().map(stored).collect());
+        Err(format!("everything holds, the journal cannot be written: {why}"))
+    }
+
+    /// Lets a rollback go on with standard error alone, if the word is right.
+    fn without(&mut self, typed: Option<&str>) -> Result<(), String> {
+        let Some(word) = self.word() else { return Err("nothing asks for this now".into()) };
+        if typed != Some(word.as_str()) {
+            return Err(format!(
+                "neither journal nor spool can be written: type {word} to roll back all the same; what happens then                  stands on standard error only"
+            ));
         }
-        true
+        self.ledger.go_without();
+        Ok(())
     }
 
     /// Runs until every sender of commands is gone or the lease is lost.
@@ -193,8 +355,8 @@ impl<B: Backend> Engine<B> {
         let mut published = Instant::now();
         let mut dirty = true;
         loop {
-            if let Some(why) = &self.fenced {
-                return Ended::Fenced(why.clone());
+            if let Some(why) = self.ledger.fenced() {
+                return Ended::Fenced(why.to_owned());
             }
             let publish_at = published + if dirty { PUBLISH_EVERY } else { PUBLISH_AT_LEAST };
             let wake = self.wake;
@@ -210,11 +372,12 @@ impl<B: Backend> Engine<B> {
                     snapshots.send_replace(Arc::new(self.snapshot()));
                     (published, dirty) = (Instant::now(), false);
                 }
-                Some(ack) = self.acks.recv() => {
-                    self.acknowledged(ack);
+                news = self.ledger.news() => {
+                    self.heard(news);
                     dirty = true;
                 }
                 () = tokio::time::sleep_until(publish_at) => {
+                    self.keep_runbook_new();
                     snapshots.send_replace(Arc::new(self.snapshot()));
                     (published, dirty) = (Instant::now(), false);
                 }
@@ -230,9 +393,12 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    /// Ends the engine: what waits is written and the store is closed.
-    pub fn close(self) -> B {
-        self.writer.close();
+    /// Ends the engine: what waits is written, the runbook too, and the store is closed.
+    pub fn close(mut self) -> B {
+        if self.ledger.fenced().is_none() {
+            self.keep_runbook_new();
+        }
+        self.ledger.close();
         self.backend
     }
 }
@@ -242,14 +408,8 @@ fn is_blocked(core: &Core, now: Millis) -> bool {
     crate::run::decide::blocked(core.ctx(now)).is_some()
 }
 
-/// A draft as the journal stores it.
-fn stored(draft: &Draft) -> journal::Draft {
-    let (kind, body) = draft.entry.to_parts();
-    journal::Draft { at: draft.at, kind, actor: draft.actor.clone(), body }
-}
-
 /// A ledger before anything was acknowledged by this engine.
 #[must_use]
 pub fn ledger(durable: u64, head: String) -> LedgerView {
-    LedgerView { seq: durable, durable, head, failed: None }
+    LedgerView { seq: durable, durable, head, ..LedgerView::default() }
 }

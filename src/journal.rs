@@ -14,6 +14,7 @@
 //! | [`memory`] | the same chain without a disk, for simulations |
 //! | [`lease`] | one engine per run: a file lock that dies with its process, and an epoch that outlives it |
 //! | [`writer`] | the thread that commits in groups and acknowledges |
+//! | [`spool`] | where entries stand while the journal cannot be written |
 //! | [`runs`] | where runs live, and which one is meant |
 
 pub mod chain;
@@ -21,6 +22,7 @@ pub mod error;
 pub mod lease;
 pub mod memory;
 pub mod runs;
+pub mod spool;
 pub mod sqlite;
 pub mod writer;
 
@@ -29,6 +31,7 @@ pub use error::JournalError;
 pub use lease::Lease;
 pub use memory::Memory;
 pub use runs::{FINISHED, Listing, RunInfo, Runs, Unreadable, new_run_id, random_bits};
+pub use spool::{Keeper, Kept, Record, Spool};
 pub use sqlite::{Meta, Store};
 pub use writer::{Ack, Append, Writer};
 

@@ -42,6 +42,7 @@ async fn command(cli: &Cli) -> commands::Ends {
         Command::Drill(args) => Box::pin(commands::drill::drill(args, cli.ascii)).await,
         Command::Run(args) => Box::pin(commands::run::run(args, cli.ascii)).await,
         Command::Rollback(args) => Box::pin(commands::rollback::rollback(args)).await,
+        Command::Runbook(args) => commands::runbook::runbook(args),
         Command::Status(args) => commands::status::status(args),
         Command::Check(args) => commands::check::check(args),
         Command::Log(args) => commands::log::log(args),

@@ -16,6 +16,7 @@ pub mod job;
 pub mod outage;
 pub mod ready;
 pub mod rollback;
+pub mod runbook;
 pub mod snapshot;
 pub mod state;
 pub mod view;

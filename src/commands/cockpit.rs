@@ -1,8 +1,9 @@
 //! An engine and a cockpit in one process, with the link between them.
 
 use std::future::Future;
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 
@@ -24,11 +25,16 @@ const COMMANDS: usize = 64;
 /// # Errors
 /// When the terminal fails, or another engine took the run.
 pub async fn open<B: Backend, P: Future<Output = Engine<B>>>(
-    engine: Engine<B>,
+    mut engine: Engine<B>,
     ascii: bool,
     folder: &Path,
     prepare: impl FnOnce(Engine<B>) -> P,
 ) -> Result<(Engine<B>, ui::Exit), Failed> {
+    let unsaid = Unsaid::default();
+    // Standard error that is not the screen's terminal can have the entries at once.
+    if io::stderr().is_terminal() {
+        engine.last_resort(Box::new(unsaid.clone()));
+    }
     let (commands, requests) = mpsc::channel(COMMANDS);
     let (publish, snapshots) = watch::channel(Arc::new(engine.snapshot()));
     let door = Door::open(folder).inspect_err(|error| tracing::warn!(%error, "no script can command this run")).ok();
@@ -58,13 +64,51 @@ pub async fn open<B: Backend, P: Future<Output = Engine<B>>>(
         both = async { tokio::join!(screen, work) } => both,
         () = guests => unreachable!("guests never end"),
     };
-    engine.settle().await;
+    unsaid.say();
+    end(&mut engine).await;
     if let Ended::Fenced(why) = ended {
         return Err(Failed::new(Exit::Busy, why));
     }
     match exit {
         Ok(exit) => Ok((engine, exit)),
         Err(error) => Err(Failed::new(Exit::Internal, format!("the terminal: {error}"))),
+    }
+}
+
+/// Makes durable what can be, and says where the rest stands.
+pub async fn end<B: Backend>(engine: &mut Engine<B>) {
+    engine.try_again().await;
+    if let Some(why) = engine.failed() {
+        let spool = engine.snapshot().ledger.spool;
+        eprintln!("the journal cannot be written: {why}");
+        eprintln!("{} entries are in the spool; they join the journal when the run is opened again", spool.entries);
+        if spool.told > 0 {
+            eprintln!("{} entries stand above, on standard error, and nowhere else: keep them", spool.told);
+        }
+    }
+}
+
+/// What goes to standard error once the screen has been given back: written earlier it would spoil the screen, and
+/// the screen's next frame would wipe it away.
+#[derive(Debug, Clone, Default)]
+struct Unsaid(Arc<Mutex<Vec<u8>>>);
+
+impl Unsaid {
+    fn say(&self) {
+        let held = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        // There is nobody left to tell.
+        let _ = io::stderr().write_all(&held);
+    }
+}
+
+impl Write for Unsaid {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -11,9 +11,9 @@ use crate::cli::Drill as Args;
 use crate::drill::auto::{self, Until};
 use crate::drill::operator::Operator;
 use crate::drill::{Drill, EPOCH};
-use crate::engine::{Backend, Engine, ledger};
+use crate::engine::{Backend, Engine};
 use crate::exit::{Exit, Failed};
-use crate::journal::{JournalError, Meta, Runs, Store, Writer, hex};
+use crate::journal::{JournalError, Meta, Runs, Store, Writer};
 use crate::plan::load::Loaded;
 use crate::plan::{Scenario, StepId};
 use crate::run::command::DrillCommand;
@@ -142,17 +142,13 @@ pub fn build(loaded: &Loaded, scenario: &Scenario, folder: &Path, meta: &Meta, d
     if !folder.join(crate::journal::DATABASE).exists() {
         Store::create(folder, meta).map_err(|e| journal_failed(&e))?;
     }
-    let (lease, epoch) = super::lease(folder)?;
-    let store = Store::open(folder).map_err(|e| journal_failed(&e))?;
-    let entries = store.read_all().map_err(|e| journal_failed(&e))?;
-    let core = super::fold(Arc::clone(&plan), &entries)?;
-    let newest = entries.last();
+    let opened = super::open::open(Arc::clone(&plan), folder)?;
+    let (epoch, ledger, newest_at) = (opened.epoch, opened.told.ledger(), opened.told.newest_at());
     let (sender, acks) = mpsc::unbounded_channel();
-    let writer =
-        Writer::spawn(Leased::new(store, lease), epoch, sender).map_err(|e| internal("cannot start the journal's thread", &e))?;
+    let writer = Writer::spawn(opened.store, epoch, sender).map_err(|e| internal("cannot start the journal's thread", &e))?;
     let log = Drill::read_log(folder).map_err(|e| internal("cannot read the simulated world's log", &e))?;
     // Time goes on where the drill was left.
-    let now = newest.map_or(EPOCH, |e| e.at).max(log.last().map_or(EPOCH, |r| r.at));
+    let now = newest_at.unwrap_or(EPOCH).max(log.last().map_or(EPOCH, |r| r.at));
     let world = World::restore(Arc::clone(&plan), scenario, seed, EPOCH, &log)
         .map_err(|e| internal("the simulated world is not what it was", &format!("{e:?}")))?;
     let mut backend = Drill::new(world, Arc::clone(&plan), now);
@@ -165,10 +161,11 @@ pub fn build(loaded: &Loaded, scenario: &Scenario, folder: &Path, meta: &Meta, d
         drill: Some(DrillView { speed: 0, skipping_to: None, faults: Vec::new() }),
         scenario: Some(scenario.name.clone()),
         seed: Some(seed),
-        ledger: ledger(newest.map_or(0, |e| e.seq), newest.map_or_else(String::new, |e| hex(&e.hash))),
+        ledger,
     };
+    let core = opened.told.core;
     let mut first = Vec::new();
-    if newest.is_none() {
+    if newest_at.is_none() {
         first.push(Entry::Genesis {
             plan: plan.name.clone(),
             plan_hash: plan.manifest.hash.clone(),
@@ -179,8 +176,10 @@ pub fn build(loaded: &Loaded, scenario: &Scenario, folder: &Path, meta: &Meta, d
             token_base: format!("drill {seed}"),
         });
     }
-    first.push(Entry::EngineStarted { resumed: newest.is_some(), open: core.unsettled() });
+    first.push(Entry::EngineStarted { resumed: newest_at.is_some(), open: core.unsettled() });
     let mut engine = Engine::new(core, backend, around, writer, acks);
+    engine.keep(opened.spool, opened.told.left);
+    engine.keep_runbook(folder.to_path_buf());
     engine.open("auto", first);
     Ok(engine)
 }
@@ -213,7 +212,7 @@ impl crate::journal::Append for Leased {
 async fn headless(mut engine: Engine<Drill>, args: &Args, scenario: &Scenario, meta: &Meta) -> Ends {
     let mut operator = Operator::new(meta.seed.unwrap_or(args.seed));
     auto::drive(&mut engine, &mut operator, Until::End).await;
-    engine.settle().await;
+    cockpit::end(&mut engine).await;
     if let Some(why) = engine.failed() {
         return Err(Failed::new(Exit::Internal, format!("the journal cannot be written: {why}")));
     }

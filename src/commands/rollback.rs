@@ -36,17 +36,31 @@ impl Desk {
         }
     }
 
-    /// What there is to see after something has happened, or a moment has passed.
-    async fn look(&mut self) -> Result<Snapshot, Failed> {
-        match self {
-            Desk::Own(engine) => {
-                step(engine).await?;
-                Ok(engine.snapshot())
+    /// What there is to see after something has happened, or a moment has passed. Where neither journal nor spool can
+    /// be written, the word that was given lets the rollback go on.
+    async fn look(&mut self, args: &Args) -> Result<Snapshot, Failed> {
+        loop {
+            let seen = match self {
+                Desk::Own(engine) => {
+                    step(engine).await?;
+                    engine.snapshot()
+                }
+                Desk::Remote(remote) => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                    remote.snapshot().await.map_err(gone)?
+                }
+            };
+            let Some(wanted) = &seen.ledger.spool.word else { return Ok(seen) };
+            let word = args.word.clone().unwrap_or_default();
+            if word != *wanted {
+                let why = format!(
+                    "neither journal nor spool can be written; --word {wanted} rolls back all the same, and what happens then \
+                     stands on standard error only"
+                );
+                return Err(Failed::new(Exit::NotComplete, why));
             }
-            Desk::Remote(remote) => {
-                tokio::time::sleep(LOOK_EVERY).await;
-                remote.snapshot().await.map_err(gone)
-            }
+            // Refused when the journal is back meanwhile, which is just as well.
+            self.command(Command::WithoutJournal { word }).await?;
         }
     }
 }
@@ -77,14 +91,14 @@ pub async fn rollback(args: &Args) -> Ends {
     let mut desk = Desk::Own(Box::new(engine));
     let ends = perform(&mut desk, args).await;
     if let Desk::Own(mut engine) = desk {
-        engine.settle().await;
+        super::cockpit::end(&mut *engine).await;
         engine.close();
     }
     ends
 }
 
 async fn perform(desk: &mut Desk, args: &Args) -> Ends {
-    let mut seen = desk.look().await?;
+    let mut seen = desk.look(args).await?;
     let mut printed = seen.journal.last().map_or(0, |l| l.seq);
     // A rollback that was confirmed before the last engine died goes on by itself.
     if !seen.rolling_back {
@@ -101,7 +115,7 @@ async fn perform(desk: &mut Desk, args: &Args) -> Ends {
         }
     }
     loop {
-        seen = desk.look().await?;
+        seen = desk.look(args).await?;
         for line in seen.journal.iter().filter(|l| l.seq > printed) {
             println!("{} {}", super::log::time(line.at), line.text);
         }
@@ -127,9 +141,10 @@ async fn show(desk: &mut Desk, args: &Args) -> Result<OfferView, Failed> {
         return Err(Failed::new(Exit::Usage, why));
     }
     let until = system_now() + READ_MS;
-    let offer = loop {
-        match desk.look().await?.offer {
-            Some(offer) if offer.name == args.name && offer.fingerprint.is_some() => break offer,
+    let (offer, ledger) = loop {
+        let seen = desk.look(args).await?;
+        match seen.offer {
+            Some(offer) if offer.name == args.name && offer.fingerprint.is_some() => break (offer, seen.ledger),
             Some(offer) if system_now() > until => {
                 let why = offer.caution.unwrap_or_else(|| "the records could not be read within a minute".into());
                 return Err(Failed::new(Exit::NotComplete, why));
@@ -156,14 +171,18 @@ async fn show(desk: &mut Desk, args: &Args) -> Result<OfferView, Failed> {
     if let Some(caution) = &offer.caution {
         println!("  CAUTION: {caution}");
     }
+    if let Some(why) = ledger.failed {
+        println!("  the journal cannot be written, so the entries go to the spool: {why}");
+    }
     Ok(offer)
 }
 
-/// Lets the engine take one event in, everything durable.
+/// Lets the engine take one event in, everything durable: in the journal, or in the spool when that cannot be written.
 async fn step(engine: &mut Engine<Live>) -> Result<(), Failed> {
     engine.settle().await;
-    if let Some(why) = engine.failed() {
-        return Err(Failed::new(Exit::Internal, format!("the journal cannot be written: {why}")));
+    engine.catch_up();
+    if let Some(why) = engine.fenced() {
+        return Err(Failed::new(Exit::Busy, why.to_owned()));
     }
     let wake = engine.wake();
     let event = engine.backend.next(wake).await;

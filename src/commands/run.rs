@@ -5,18 +5,16 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::drill::Leased;
-use super::{Ends, cockpit, fold, journal_failed};
+use super::{Ends, cockpit, journal_failed};
 use crate::aws::Aws;
 use crate::cli::Run as Args;
 use crate::cloud::FailureKind;
-use crate::engine::{Engine, ledger};
+use crate::engine::Engine;
 use crate::exit::{Exit, Failed};
-use crate::journal::{JournalError, Meta, Runs, Store, Writer, hex};
+use crate::journal::{JournalError, Meta, Runs, Store, Writer};
 use crate::live::Live;
 use crate::plan::Plan;
 use crate::plan::load::Loaded;
-use crate::run::core::Core;
 use crate::run::entry::Entry;
 use crate::run::snapshot::Status;
 use crate::run::view::Surroundings;
@@ -93,12 +91,9 @@ pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool, scr
     if is_new {
         Store::create(folder, meta).map_err(|e| journal_failed(&e))?;
     }
-    let (lease, epoch) = super::lease(folder)?;
-    let store = Store::open(folder).map_err(|e| journal_failed(&e))?;
     // Reading checks the chain: going on with a journal that somebody changed would make the next entries worthless.
-    let entries = store.read_all().map_err(|e| journal_failed(&e))?;
-    let core = if entries.is_empty() { Core::new(Arc::clone(&plan)) } else { fold(Arc::clone(&plan), &entries)? };
-    let newest = entries.last();
+    let opened = super::open::open(Arc::clone(&plan), folder)?;
+    let (epoch, is_first) = (opened.epoch, opened.told.newest_at().is_none());
     let around = Surroundings {
         run: meta.run_id.clone(),
         account: plan.account.clone(),
@@ -107,13 +102,14 @@ pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool, scr
         drill: None,
         scenario: None,
         seed: None,
-        ledger: ledger(newest.map_or(0, |e| e.seq), newest.map_or_else(String::new, |e| hex(&e.hash))),
+        ledger: opened.told.ledger(),
     };
     let (sender, acks) = mpsc::unbounded_channel();
-    let writer = Writer::spawn(Leased::new(store, lease), epoch, sender)
+    let writer = Writer::spawn(opened.store, epoch, sender)
         .map_err(|e| Failed::new(Exit::Internal, format!("cannot start the journal's thread: {e}")))?;
+    let core = opened.told.core;
     let mut first = Vec::new();
-    if newest.is_none() {
+    if is_first {
         first.push(Entry::Genesis {
             plan: plan.name.clone(),
             plan_hash: plan.manifest.hash.clone(),
@@ -124,9 +120,11 @@ pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool, scr
             token_base: meta.run_id.clone(),
         });
     }
-    first.push(Entry::EngineStarted { resumed: newest.is_some(), open: core.unsettled() });
+    first.push(Entry::EngineStarted { resumed: !is_first, open: core.unsettled() });
     let driver = around.driver.clone();
     let mut engine = Engine::new(core, Live::new(aws, plan), around, writer, acks);
+    engine.keep(opened.spool, opened.told.left);
+    engine.keep_runbook(folder.to_path_buf());
     engine.open(&driver, first);
     Ok(engine)
 }

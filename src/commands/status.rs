@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Ends, fold, journal_failed, log::time};
+use super::{Ends, journal_failed, log::time};
 use crate::cli::Status;
 use crate::exit::Exit;
-use crate::journal::{Runs, Store, hex};
+use crate::journal::{Runs, Store};
 use crate::live::system_now;
 use crate::run::snapshot::Snapshot;
 use crate::run::view::{self, Surroundings};
@@ -39,6 +39,14 @@ pub fn status(args: &Status) -> Ends {
         );
     }
     println!("journal: {} entries, head {}", snapshot.ledger.durable, snapshot.ledger.head);
+    if snapshot.ledger.spool.entries > 0 {
+        println!(
+            "spool: {} more, counted above; they join the journal when the run goes on: cutover {} {}",
+            snapshot.ledger.spool.entries,
+            if id.drill { "drill" } else { "run" },
+            id.run
+        );
+    }
     Ok(Exit::Done)
 }
 
@@ -50,22 +58,21 @@ pub fn of_folder(folder: &std::path::Path) -> Result<Snapshot, crate::exit::Fail
     let store = Store::open_read(folder).map_err(|e| journal_failed(&e))?;
     let meta = store.meta().map_err(|e| journal_failed(&e))?;
     let loaded = super::pinned(&meta)?;
-    let entries = store.read_all().map_err(|e| journal_failed(&e))?;
-    let core = fold(Arc::new(loaded.plan), &entries)?;
-    let newest = entries.last();
+    let told = super::open::read(Arc::new(loaded.plan), &store)?;
+    let newest = told.entries.last();
     let around = Surroundings {
         run: meta.run_id.clone(),
-        account: core.plan.account.clone(),
+        account: told.core.plan.account.clone(),
         driver: newest.map(|e| e.actor.clone()).unwrap_or_default(),
         epoch: newest.map_or(0, |e| e.epoch),
         drill: meta.drill.then(|| crate::run::snapshot::DrillView { speed: 0, skipping_to: None, faults: Vec::new() }),
         scenario: meta.scenario.clone(),
         seed: meta.seed,
-        ledger: crate::engine::ledger(newest.map_or(0, |e| e.seq), newest.map_or_else(String::new, |e| hex(&e.hash))),
+        ledger: told.ledger(),
     };
     // A drill's clock stands still when nobody runs it.
-    let now = if meta.drill { newest.map_or(0, |e| e.at) } else { system_now() };
-    Ok(view::snapshot(&core, now, &around))
+    let now = if meta.drill { told.newest_at().unwrap_or(0) } else { system_now() };
+    Ok(view::snapshot(&told.core, now, &around))
 }
 
 fn list(runs: &Runs, as_json: bool) -> Ends {

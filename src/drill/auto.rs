@@ -28,7 +28,7 @@ pub async fn drive(engine: &mut Engine<Drill>, operator: &mut Operator, until: U
     let (mut look_at, mut seen) = (engine.backend.now(), 0);
     loop {
         engine.settle().await;
-        if engine.failed().is_some() || engine.backend.now() > limit {
+        if engine.stuck().is_some() || engine.backend.now() > limit {
             return;
         }
         if let Until::Entries(entries) = until

@@ -3,25 +3,37 @@
 
 use std::collections::VecDeque;
 
-use crate::cloud::Effect;
+use crate::cloud::{CallId, Effect};
 use crate::run::core::Draft;
 
 /// What was written and is not durable yet, and the calls that wait for it.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// Sequence number of the newest durable entry.
+    /// Sequence number of the newest entry that is durable in the journal.
     durable: u64,
+    /// Sequence number of the newest entry that is durable beside the journal: in the spool.
+    beside: u64,
     /// Entries that are not durable yet, oldest first: after a failure they are written again.
     waiting: VecDeque<Draft>,
-    /// Calls, each with the entry that has to be durable before it is made.
-    effects: VecDeque<(u64, Effect)>,
+    /// Calls that wait.
+    effects: VecDeque<Queued>,
+}
+
+/// A call that waits.
+#[derive(Debug, Clone)]
+struct Queued {
+    /// The entry that has to be durable before it is made.
+    seq: u64,
+    /// Whether the spool is enough.
+    beside: bool,
+    effect: Effect,
 }
 
 impl Order {
     /// An order behind a journal whose entries are durable up to this one.
     #[must_use]
     pub fn new(durable: u64) -> Order {
-        Order { durable, waiting: VecDeque::new(), effects: VecDeque::new() }
+        Order { durable, beside: 0, waiting: VecDeque::new(), effects: VecDeque::new() }
     }
 
     /// Takes in what one event caused: its entries, the newest of which is number `last`, and its effects. Gives what
@@ -34,7 +46,7 @@ impl Order {
             match effect {
                 // Only what changes the world has to wait until its intent is durable.
                 Effect::Ask(_) => now.push(effect),
-                Effect::Send { .. } => self.effects.push_back((last, effect)),
+                Effect::Send { .. } => self.effects.push_back(Queued { seq: last, beside: false, effect }),
             }
         }
         now.extend(self.release());
@@ -50,14 +62,63 @@ impl Order {
         self.release()
     }
 
+    /// The spool is enough for this call, if it waits: it is a rollback's, and moves traffic.
+    pub fn spool_is_enough(&mut self, id: CallId) {
+        for queued in self.effects.iter_mut().filter(|q| id_of(&q.effect) == Some(id)) {
+            queued.beside = true;
+        }
+    }
+
+    /// Every entry up to `seq` is durable in journal or spool. Gives the calls that may be made now.
+    #[must_use]
+    pub fn durable_beside(&mut self, seq: u64) -> Vec<Effect> {
+        self.beside = seq;
+        self.release()
+    }
+
+    /// Forgets the calls that need the journal (`all`: every call), which cannot be written, and says which. Whoever
+    /// asked for them has to be told that they were not made: what let them be made may not hold any more when the
+    /// journal is back.
+    #[must_use]
+    pub fn forget(&mut self, all: bool) -> Vec<CallId> {
+        let (stay, gone) = self.effects.drain(..).partition(|q| q.beside && !all);
+        self.effects = stay;
+        let gone: VecDeque<Queued> = gone;
+        gone.iter().filter_map(|q| id_of(&q.effect)).collect()
+    }
+
     /// Entries that are not durable yet, oldest first.
     pub fn waiting(&self) -> impl ExactSizeIterator<Item = &Draft> {
         self.waiting.iter()
     }
 
+    /// Entries behind number `seq` that are not durable yet, oldest first, with their numbers.
+    pub fn behind(&self, seq: u64) -> impl Iterator<Item = (u64, &Draft)> {
+        (self.durable + 1..).zip(&self.waiting).skip_while(move |(number, _)| *number <= seq)
+    }
+
+    /// Sequence number of the newest entry.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.durable + self.waiting.len() as u64
+    }
+
     fn release(&mut self) -> Vec<Effect> {
-        let free = self.effects.iter().take_while(|(seq, _)| *seq <= self.durable).count();
-        self.effects.drain(..free).map(|(_, effect)| effect).collect()
+        if self.effects.is_empty() {
+            return Vec::new();
+        }
+        let (durable, beside) = (self.durable, self.beside);
+        let free = |q: &Queued| q.seq <= durable || (q.beside && q.seq <= beside);
+        let (go, stay): (VecDeque<Queued>, VecDeque<Queued>) = self.effects.drain(..).partition(free);
+        self.effects = stay;
+        go.into_iter().map(|q| q.effect).collect()
+    }
+}
+
+fn id_of(effect: &Effect) -> Option<CallId> {
+    match effect {
+        Effect::Send { id, .. } => Some(*id),
+        Effect::Ask(_) => None,
     }
 }
 
@@ -89,5 +150,22 @@ mod tests {
         assert_eq!(order.durable(8), [send(2)]);
         assert_eq!(order.waiting().len(), 0);
         assert_eq!(order.take(8, Vec::new(), vec![send(3)]), [send(3)], "nothing has to be written before it");
+    }
+
+    #[test]
+    fn the_spool_releases_what_it_is_enough_for_and_nothing_else() {
+        let mut order = Order::new(5);
+        assert_eq!(order.take(6, vec![note()], vec![send(1)]), []);
+        assert_eq!(order.take(7, vec![note()], vec![send(2)]), []);
+        assert_eq!(order.take(8, vec![note()], vec![send(3)]), []);
+        order.spool_is_enough(2);
+        order.spool_is_enough(3);
+        assert_eq!(order.durable_beside(6), []);
+        assert_eq!(order.durable_beside(7), [send(2)]);
+        assert_eq!(order.behind(6).map(|(seq, _)| seq).collect::<Vec<_>>(), [7, 8]);
+        assert_eq!(order.forget(false), [1]);
+        assert_eq!(order.waiting().len(), 3, "its entry is still to be written");
+        assert_eq!(order.forget(true), [3]);
+        assert_eq!((order.durable(8), order.last()), (vec![], 8));
     }
 }

@@ -80,6 +80,17 @@ pub enum JournalError {
         /// Where and how.
         damage: Damage,
     },
+    /// The spool tells of entries that are not those of the journal beside it (exit code 8).
+    #[error(
+        "{}: does not fit the journal beside it: {what}; keep it for evidence, and move it out of the folder to go on \
+         without it", .file.display()
+    )]
+    Spool {
+        /// The file.
+        file: PathBuf,
+        /// Where and how.
+        what: String,
+    },
     /// SQLite refused.
     #[error("{}: cannot {doing}: {source}; {}", .file.display(), remedy(.source))]
     Sqlite {
@@ -137,7 +148,10 @@ impl JournalError {
     /// Whether the journal itself is at fault (exit code 8 at the command line).
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        matches!(self, JournalError::Foreign { .. } | JournalError::Newer { .. } | JournalError::Damaged { .. })
+        matches!(
+            self,
+            JournalError::Foreign { .. } | JournalError::Newer { .. } | JournalError::Damaged { .. } | JournalError::Spool { .. }
+        )
     }
 
     /// Whether another engine has the run (exit code 6 at the command line).

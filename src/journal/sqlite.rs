@@ -161,6 +161,18 @@ impl Store {
         }
     }
 
+    /// Lets the database's file grow, or forbids it: SQLite then refuses as it does on a full volume. For rehearsals.
+    ///
+    /// # Errors
+    /// When SQLite does not answer.
+    pub fn may_grow(&self, yes: bool) -> Result<(), JournalError> {
+        // As much as SQLite can count, or no page more than there are: SQLite never goes below that.
+        let pages = if yes { 0xffff_fffe_i64 } else { 1 };
+        self.conn
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .map_err(|e| self.refused("limit the journal's size", e))
+    }
+
     /// The end of the chain, as the newest entry says it.
     ///
     /// # Errors

@@ -87,6 +87,11 @@ pub enum Command {
     },
     /// Put the shown rollback away. The hold stays.
     CancelRollback,
+    /// Let a rollback go on although neither journal nor spool can be written: its entries go to standard error.
+    WithoutJournal {
+        /// The name, typed, of the region that the rollback leads to.
+        word: String,
+    },
     /// Silence an alert's bell.
     Acknowledge,
     /// Write a note into the journal.
@@ -99,6 +104,35 @@ pub enum Command {
         /// What.
         what: DrillCommand,
     },
+}
+
+impl Command {
+    /// Whether it is carried out while the journal cannot be written: stopping, and going back by a rollback of the
+    /// plan. While one is going on (`rolling_back`), that includes what its own steps ask of people.
+    #[must_use]
+    pub fn goes_without_journal(&self, rolling_back: bool) -> bool {
+        match self {
+            Command::Hold { .. }
+            | Command::PrepareRollback { .. }
+            | Command::ConfirmRollback { .. }
+            | Command::CancelRollback
+            | Command::WithoutJournal { .. }
+            | Command::Acknowledge
+            | Command::Drill { .. } => true,
+            Command::Continue
+            | Command::Approve { .. }
+            | Command::Tick { .. }
+            | Command::Override { .. }
+            | Command::Skip { .. } => rolling_back,
+            Command::Start { .. }
+            | Command::DoneByHand { .. }
+            | Command::GoOn
+            | Command::Execute { .. }
+            | Command::PrepareUndo { .. }
+            | Command::PrepareBackOff
+            | Command::Note { .. } => false,
+        }
+    }
 }
 
 /// Something that only a drill can do.

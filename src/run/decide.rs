@@ -177,6 +177,8 @@ fn command_given(ctx: Ctx<'_>, by: &str, command: Command) -> Decision {
         Command::CancelRollback => {
             Decision { reply: Some(Reply::Ok("put away; the run is still held".into())), ..Decision::default() }
         }
+        // The engine knows what can be written; the core only hears of it when there is nothing to go without.
+        Command::WithoutJournal { .. } => Decision::refuse("the journal can be written"),
         Command::Acknowledge => {
             Decision { reply: Some(Reply::Ok("acknowledged".into())), acknowledge: true, ..Decision::default() }
         }

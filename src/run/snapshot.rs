@@ -565,7 +565,7 @@ pub struct JournalLine {
 }
 
 /// State of the journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerView {
     /// Newest entry.
     pub seq: u64,
@@ -575,6 +575,22 @@ pub struct LedgerView {
     pub head: String,
     /// Why nothing more can be written, if so.
     pub failed: Option<String>,
+    /// What stands beside the journal meanwhile.
+    #[serde(default)]
+    pub spool: SpoolView,
+}
+
+/// Where entries are while the journal cannot be written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpoolView {
+    /// Entries that are durable in the spool and not in the journal yet.
+    pub entries: u64,
+    /// Entries that stand on standard error and nowhere else.
+    pub told: u64,
+    /// Why the spool cannot be written, if so.
+    pub failed: Option<String>,
+    /// The region's name, typed, lets a rollback go on although neither journal nor spool can be written.
+    pub word: Option<String>,
 }
 
 /// How a run ended.

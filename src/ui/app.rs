@@ -367,7 +367,7 @@ impl App {
                 };
                 return self.ask(Verb::Next, dialog, snapshot, now_ms);
             }
-            Meaning::Continue => return self.ask(Verb::Continue, Some(Dialog::Continue), snapshot, now_ms),
+            Meaning::Continue => return self.ask(Verb::Continue, Some(Dialog::Continue { word: String::new() }), snapshot, now_ms),
             Meaning::GoOn => return self.ask(Verb::GoOn, Some(Dialog::GoOn), snapshot, now_ms),
             Meaning::Approve => {
                 let dialog = current.map(|step| Dialog::Approve { step });

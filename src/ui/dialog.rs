@@ -43,7 +43,10 @@ pub enum Dialog {
     /// Go on by itself?
     GoOn,
     /// End the hold?
-    Continue,
+    Continue {
+        /// What was typed where a word is asked for.
+        word: String,
+    },
     /// Execute the change set of this step?
     Execute {
         /// Step id.
@@ -131,7 +134,7 @@ impl Dialog {
             }
             Dialog::Approve { step } => no(Verb::Approve) || !current(step),
             Dialog::GoOn => no(Verb::GoOn),
-            Dialog::Continue => no(Verb::Continue),
+            Dialog::Continue { .. } => no(Verb::Continue),
             Dialog::Rollback(dialog) => dialog.overtaken(snapshot),
             Dialog::Inject { .. } => snapshot.drill.is_none(),
             Dialog::Help | Dialog::Note { .. } | Dialog::Quit => false,
@@ -160,7 +163,7 @@ impl Dialog {
         match self {
             Dialog::Start { step } if confirmed => Turn::finish(Command::Start { step: step.clone() }),
             Dialog::GoOn if confirmed => Turn::finish(Command::GoOn),
-            Dialog::Continue if confirmed => Turn::finish(Command::Continue),
+            Dialog::Continue { word } => resume::handle(word, key, snapshot),
             Dialog::Approve { step } if confirmed => Turn::finish(Command::Approve { step: step.clone() }),
             Dialog::Quit if confirmed => Turn::Finish(Action::Quit),
             Dialog::Execute { step, word } => execute::handle(step, word, key, snapshot),
@@ -219,7 +222,7 @@ fn popup(dialog: &Dialog, snapshot: &Snapshot, theme: &Theme, width: usize) -> P
         Dialog::Help => help::popup(snapshot, theme, width),
         Dialog::Start { step } => start::popup(step, snapshot, theme, width),
         Dialog::GoOn => go_on::popup(theme, width),
-        Dialog::Continue => resume::popup(snapshot, theme, width),
+        Dialog::Continue { word } => resume::popup(word, snapshot, theme, width),
         Dialog::Execute { word, .. } => execute::popup(word, snapshot, theme, width),
         Dialog::Approve { .. } => approve::popup(snapshot, theme, width),
         Dialog::Rollback(dialog) => rollback::popup(dialog, snapshot, theme, width),

@@ -295,7 +295,7 @@ pub fn calm() -> Snapshot {
                 .into(),
             })
             .collect(),
-        ledger: LedgerView { seq: 412, durable: 412, head: "5f2c9d0e11".into(), failed: None },
+        ledger: LedgerView { seq: 412, durable: 412, head: "5f2c9d0e11".into(), ..LedgerView::default() },
         verbs: vec![
             (Verb::Hold, None),
             (Verb::Rollback, None),

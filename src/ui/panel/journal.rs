@@ -19,7 +19,9 @@ pub fn content(snapshot: &Snapshot, theme: &Theme, width: usize) -> Content {
             let head = format!("{} #{:04} ", text::clock(entry.at), entry.seq);
             let kind = text::pad(&text::cut(&entry.kind, kinds, theme.glyphs.ellipsis), kinds);
             let room = width.saturating_sub(head.len() + kinds + 1);
-            let durable = if entry.seq <= snapshot.ledger.durable { theme.plain() } else { theme.dim() };
+            // Entries that are in the spool follow those in the journal, and are as safe.
+            let safe = snapshot.ledger.durable + snapshot.ledger.spool.entries;
+            let durable = if entry.seq <= safe { theme.plain() } else { theme.dim() };
             Line::from(vec![
                 Span::styled(head, theme.dim()),
                 Span::styled(format!("{kind} "), theme.dim()),
@@ -34,8 +36,18 @@ pub fn content(snapshot: &Snapshot, theme: &Theme, width: usize) -> Content {
 #[must_use]
 pub fn state(snapshot: &Snapshot) -> String {
     let ledger = &snapshot.ledger;
-    if let Some(reason) = &ledger.failed {
-        return format!("CANNOT BE WRITTEN: {reason}");
+    let spool = &ledger.spool;
+    let beside = match (spool.entries, spool.told) {
+        (0, 0) => String::new(),
+        (entries, 0) => format!("{entries} in the spool, "),
+        (0, told) => format!("{told} on stderr, "),
+        (entries, told) => format!("{entries} in the spool, {told} on stderr, "),
+    };
+    match (&ledger.failed, &spool.failed) {
+        (Some(reason), None) => return format!("{beside}CANNOT BE WRITTEN: {reason}"),
+        (Some(reason), Some(spool)) => return format!("{beside}CANNOT BE WRITTEN, NOR CAN THE SPOOL ({spool}): {reason}"),
+        (None, Some(spool)) => return format!("#{:04} chain {}, NO SPOOL: {spool}", ledger.durable, text::short(&ledger.head, 8)),
+        (None, None) => {}
     }
     let waiting = match ledger.seq.saturating_sub(ledger.durable) {
         0 => String::new(),
