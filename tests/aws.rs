@@ -19,8 +19,8 @@ use support::server::{answering, failing, http};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
-#[path = "parts/armed.rs"]
-mod armed;
+#[path = "parts/readiness.rs"]
+mod readiness;
 mod support {
     pub mod ministack;
     pub mod plan;
@@ -400,7 +400,7 @@ async fn everything(aws: &Aws) -> Vec<(String, Failure)> {
         Call::ExecuteChangeSet { region: region(), stack: "s".into(), change_set: "one".into() },
         Call::DeleteStack { region: region(), stack: "s".into() },
         Call::UpdateHealthCheck { id: "hc".into(), version: 1, inverted: true },
-        armed::flip(REGION, "Everything", 1_000_000),
+        readiness::flip(REGION, "Everything", 1_000_000),
     ];
     let asked = queries.iter().map(async |query| (format!("{query:?}"), aws.ask(&plan, &groups, query).await.unwrap_err()));
     let sent = calls.iter().map(async |call| {
