@@ -1,11 +1,13 @@
 //! The live backend: asks and changes the real cloud. It keeps the promises of [`crate::cloud`] and nothing more:
 //! no retries, no waiting, no memory. Whether to ask again is the core's to decide (rule 30).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::identity::IdentityCache;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::region::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
@@ -15,18 +17,19 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 
 pub use self::identity::Identity;
-use crate::cloud::{Answer, Call, Failure, Millis, PollGroup, PollKind, Query, Reading, Receipt};
-use crate::plan::{MetricSource, MonitorId, Plan, Source};
+use self::keys::Keys;
+use crate::cloud::{Answer, Call, Failure, FailureKind, Millis, PollGroup, PollKind, Query, ROUTE53_REGION, Reading, Receipt};
+use crate::plan::{Action, MetricSource, MonitorId, Plan, Source};
 use crate::probe::Probe;
 
+mod checks;
 mod errors;
 mod identity;
+mod keys;
 mod metrics;
 mod records;
 mod stacks;
 
-/// Where the control plane of Route 53 lives (rule 5).
-const ROUTE53_REGION: &str = "us-east-1";
 /// Time-out of TCP connect and TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time-out of one attempt: longer than connecting, so that "could not connect" is told from "no answer".
@@ -43,6 +46,7 @@ pub struct Aws {
 #[derive(Debug)]
 struct Inner {
     config: SdkConfig,
+    keys: Keys,
     sts: aws_sdk_sts::Client,
     route53: aws_sdk_route53::Client,
     stacks: Mutex<BTreeMap<String, aws_sdk_cloudformation::Client>>,
@@ -59,7 +63,9 @@ impl Aws {
         let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
             .or_else(ProfileFileRegionProvider::new())
             .or_else(Region::new(ROUTE53_REGION));
-        Aws::from_config(aws_config::defaults(BehaviorVersion::latest()).region(region).load().await)
+        let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
+        let region = config.region().cloned().unwrap_or(Region::from_static(ROUTE53_REGION));
+        Aws::with_keys(config, Keys::usual(region))
     }
 
     /// An emulator that serves everything at one URL, with credentials that mean nothing.
@@ -77,15 +83,27 @@ impl Aws {
     }
 
     /// A backend with these settings, except that the SDK's retries are switched off and its time-outs set: both
-    /// are part of what [`crate::cloud::FailureKind`] promises.
+    /// are part of what [`crate::cloud::FailureKind`] promises. Its cache of credentials gives way to one that can be
+    /// asked how long they last.
     #[must_use]
     pub fn from_config(config: SdkConfig) -> Aws {
+        let keys = Keys::given(config.credentials_provider());
+        Aws::with_keys(config, keys)
+    }
+
+    fn with_keys(config: SdkConfig, keys: Keys) -> Aws {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(OPERATION_TIMEOUT)
             .build();
-        let config = config.into_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
+        let config = config
+            .into_builder()
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .credentials_provider(SharedCredentialsProvider::new(keys.clone()))
+            .identity_cache(IdentityCache::no_cache())
+            .build();
         let route53 = aws_sdk_route53::config::Builder::from(&config).region(Region::new(ROUTE53_REGION)).build();
         let inner = Inner {
             sts: aws_sdk_sts::Client::new(&config),
@@ -93,6 +111,7 @@ impl Aws {
             stacks: Mutex::default(),
             metrics: Mutex::default(),
             probe: OnceLock::new(),
+            keys,
             config,
         };
         Aws { inner: Arc::new(inner) }
@@ -103,7 +122,7 @@ impl Aws {
     /// # Errors
     /// As classified in [`crate::cloud::FailureKind`]; `Credentials` when there are none or they have expired.
     pub async fn identity(&self) -> Result<Identity, Failure> {
-        identity::read(&self.inner.sts).await
+        self.noting(identity::read(&self.inner.sts)).await
     }
 
     /// Reads something. `groups` are the plan's, as [`crate::cloud::poll_groups`] gives them.
@@ -112,6 +131,10 @@ impl Aws {
     /// As classified in [`crate::cloud::FailureKind`]. A monitor that cannot be seen while others can is no error
     /// but a missing value.
     pub async fn ask(&self, plan: &Plan, groups: &[PollGroup], query: &Query) -> Result<Answer, Failure> {
+        self.noting(self.answer(plan, groups, query)).await
+    }
+
+    async fn answer(&self, plan: &Plan, groups: &[PollGroup], query: &Query) -> Result<Answer, Failure> {
         match query {
             Query::Records { zone, name } => records::list(&self.inner.route53, zone, name).await.map(Answer::Records),
             Query::Change { id } => records::in_sync(&self.inner.route53, id).await.map(|in_sync| Answer::Change { in_sync }),
@@ -120,8 +143,8 @@ impl Aws {
             Query::ChangeSet { region, stack, change_set } => {
                 stacks::change_set(&self.stacks(region), stack, change_set).await.map(Answer::ChangeSet)
             }
-            Query::HealthCheck { id } => Err(errors::refused(format!("health check {id} cannot be read yet"))),
-            Query::Credentials => Ok(Answer::Credentials { expires: None }),
+            Query::HealthCheck { id } => checks::read(&self.inner.route53, id).await.map(Answer::HealthCheck),
+            Query::Credentials => self.inner.keys.expire().await.map(|expires| Answer::Credentials { expires }),
             Query::Poll(index) => match groups.get(*index) {
                 Some(group) => self.poll(plan, group).await.map(Answer::Readings),
                 None => Err(errors::refused(format!("there is no poll group {index}"))),
@@ -136,6 +159,10 @@ impl Aws {
     /// # Errors
     /// As classified in [`crate::cloud::FailureKind`]: after anything but `Unknown` it was certainly not applied.
     pub async fn send(&self, token: &str, call: &Call, template: Option<&str>) -> Result<Receipt, Failure> {
+        self.noting(self.make(token, call, template)).await
+    }
+
+    async fn make(&self, token: &str, call: &Call, template: Option<&str>) -> Result<Receipt, Failure> {
         match call {
             Call::ChangeRecords { zone, delete, create } => {
                 records::change(&self.inner.route53, token, zone, delete, create).await
@@ -156,26 +183,38 @@ impl Aws {
                 stacks::execute_change_set(&self.stacks(region), token, stack, change_set).await
             }
             Call::DeleteStack { region, stack } => stacks::delete_stack(&self.stacks(region), token, stack).await,
-            Call::UpdateHealthCheck { .. } | Call::PutMetric { .. } => {
-                Err(errors::refused("this release cannot make that call yet".to_owned()))
+            Call::UpdateHealthCheck { id, version, inverted } => {
+                checks::invert(&self.inner.route53, id, *version, *inverted).await
+            }
+            Call::PutMetric { region, namespace, metric, dimensions, value } => {
+                metrics::put(&self.metrics(region), namespace, metric, dimensions, *value).await
             }
         }
     }
 
-    /// Opens the connections that a rollback would need, and resolves the credentials, so that the first call does
-    /// not pay for it. What the services answer does not matter and is not looked at. A connection that is not used
-    /// for about 90 seconds closes again.
-    pub async fn warm(&self, regions: &[String]) {
-        let route53 = async {
-            let _ = self.inner.route53.get_hosted_zone_count().send().await;
-        };
-        let stacks = regions.iter().map(|region| {
-            let client = self.stacks(region);
-            async move {
-                let _ = client.describe_account_limits().send().await;
-            }
+    /// Lets a refusal of the credentials be followed by a look for newer ones: somebody may have logged in again.
+    async fn noting<T>(&self, asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let result = asked.await;
+        if result.as_ref().is_err_and(|failure| failure.kind == FailureKind::Credentials) {
+            self.inner.keys.doubt().await;
+        }
+        result
+    }
+
+    /// Opens the connections that the rollbacks of a plan would need, so that their first calls do not pay for it. Those
+    /// of Route 53 are not among them: the engine reads the records over the same client once a minute, and a connection
+    /// stays open for 90 seconds after its last use. What the services answer does not matter and is not looked at.
+    pub async fn warm(&self, plan: &Plan) {
+        let steps = || plan.rollbacks.iter().flat_map(|rollback| &rollback.steps);
+        let stacks: BTreeSet<&str> = steps().filter_map(|step| stack_region(&step.action)).collect();
+        let switches: BTreeSet<&str> = steps().filter_map(|step| switch_region(&step.action)).collect();
+        let stacks = stacks.into_iter().map(async |region| {
+            let _ = self.stacks(region).describe_account_limits().send().await;
         });
-        futures_util::join!(route53, futures_util::future::join_all(stacks));
+        let switches = switches.into_iter().map(async |region| {
+            let _ = self.metrics(region).describe_alarms().max_records(1).send().await;
+        });
+        futures_util::join!(futures_util::future::join_all(stacks), futures_util::future::join_all(switches));
     }
 
     async fn poll(&self, plan: &Plan, group: &PollGroup) -> Result<Vec<(MonitorId, Reading)>, Failure> {
@@ -230,6 +269,20 @@ impl Aws {
             aws_sdk_cloudwatch::Client::from_conf(config.region(Region::new(region.to_owned())).build())
         };
         clients.entry(region.to_owned()).or_insert_with(make).clone()
+    }
+}
+
+fn stack_region(action: &Action) -> Option<&str> {
+    match action {
+        Action::Stack(stack) => Some(&stack.region),
+        _ => None,
+    }
+}
+
+fn switch_region(action: &Action) -> Option<&str> {
+    match action {
+        Action::Switch(switch) => Some(&switch.region),
+        _ => None,
     }
 }
 

@@ -14,6 +14,8 @@ use crate::run::event::Event;
 
 /// The longest that any effect may take; the clients' own time-outs are shorter.
 const LIMIT: Duration = Duration::from_secs(20);
+/// How often connections are used that would close after 90 seconds of rest.
+const WARM_EVERY: Duration = Duration::from_secs(60);
 
 /// AWS and the network.
 #[derive(Debug)]
@@ -27,12 +29,23 @@ pub struct Live {
 }
 
 impl Live {
-    /// A backend for one plan. Makes no call.
+    /// A backend for one plan. From now on it keeps open the connections that the plan's rollbacks need.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     #[must_use]
     pub fn new(aws: Aws, plan: Arc<Plan>) -> Live {
         let (sender, answers) = mpsc::unbounded_channel();
         let groups = Arc::new(poll_groups(&plan));
-        Live { aws, plan, groups, answers, sender, tasks: JoinSet::new() }
+        let mut tasks = JoinSet::new();
+        let (warm, of) = (aws.clone(), Arc::clone(&plan));
+        tasks.spawn(async move {
+            loop {
+                warm.warm(&of).await;
+                tokio::time::sleep(WARM_EVERY).await;
+            }
+        });
+        Live { aws, plan, groups, answers, sender, tasks }
     }
 }
 

@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that cannot do its work shall fail the test at once")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -17,13 +15,16 @@ use cutover::cloud::{Answer, Call, ChangeSetInfo, Failure, FailureKind, Query, R
 use cutover::plan::{HttpSource, Measure, Plan, RecordSet, Source};
 use sha2::{Digest, Sha256};
 use support::plan::{REGION, metric, monitor, plan};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use support::server::{answering, failing, http};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
+#[path = "parts/readiness.rs"]
+mod readiness;
 mod support {
     pub mod ministack;
     pub mod plan;
+    pub mod server;
 }
 
 const TEMPLATE: &str = r#"{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}"#;
@@ -34,11 +35,15 @@ fn emulator() -> Aws {
 
 /// The settings for the test's own SDK clients, which set up what `cutover` only reads.
 fn sdk_config() -> SdkConfig {
+    sdk_config_at(support::ministack::url())
+}
+
+fn sdk_config_at(url: &str) -> SdkConfig {
     let keys = aws_credential_types::Credentials::new("test", "test", None, None, "test");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
-        .endpoint_url(support::ministack::url())
+        .endpoint_url(url)
         .credentials_provider(SharedCredentialsProvider::new(keys))
         .build()
 }
@@ -372,16 +377,6 @@ async fn a_probe_is_a_poll_group_of_its_own() {
     assert_eq!(nothing.kind, FailureKind::Refused);
 }
 
-#[tokio::test]
-async fn warming_up_never_fails_and_is_bounded_by_the_time_outs() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nowhere = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    let regions = [REGION.to_owned(), "eu-west-1".to_owned()];
-    emulator().warm(&regions).await;
-    Aws::with_endpoint(&nowhere).warm(&regions).await;
-}
-
 /// Every query and every call, so that no operation forgets to classify its errors.
 async fn everything(aws: &Aws) -> Vec<(String, Failure)> {
     let region = || REGION.to_owned();
@@ -395,6 +390,7 @@ async fn everything(aws: &Aws) -> Vec<(String, Failure)> {
         Query::Stack { region: region(), stack: "s".into() },
         Query::StackEvents { region: region(), stack: "s".into() },
         Query::ChangeSet { region: region(), stack: "s".into(), change_set: "one".into() },
+        Query::HealthCheck { id: "hc".into() },
         Query::Poll(0),
         Query::Poll(1),
     ];
@@ -403,6 +399,8 @@ async fn everything(aws: &Aws) -> Vec<(String, Failure)> {
         new_change_set("s", "one", true),
         Call::ExecuteChangeSet { region: region(), stack: "s".into(), change_set: "one".into() },
         Call::DeleteStack { region: region(), stack: "s".into() },
+        Call::UpdateHealthCheck { id: "hc".into(), version: 1, inverted: true },
+        readiness::flip(REGION, "Everything", 1_000_000),
     ];
     let asked = queries.iter().map(async |query| (format!("{query:?}"), aws.ask(&plan, &groups, query).await.unwrap_err()));
     let sent = calls.iter().map(async |call| {
@@ -419,49 +417,6 @@ async fn expect_everywhere(aws: &Aws, kind: FailureKind) {
         assert_eq!(failure.kind, kind, "{what}: {failure:?}");
         assert!(failure.message.chars().count() <= 301 && !failure.message.contains('\n'), "{what}: {failure:?}");
     }
-}
-
-/// A server that answers every request with these bytes and closes; its URL, and how many connections it saw.
-async fn answering(answer: String) -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let seen = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&seen);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            counter.fetch_add(1, Ordering::SeqCst);
-            let answer = answer.clone();
-            tokio::spawn(async move {
-                read_request(&mut stream).await;
-                let _ = stream.write_all(answer.as_bytes()).await;
-                let _ = stream.shutdown().await;
-            });
-        }
-    });
-    (url, seen)
-}
-
-/// Reads a request with its body, so that closing afterwards is no reset.
-async fn read_request(stream: &mut TcpStream) {
-    let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
-    loop {
-        let text = String::from_utf8_lossy(&request).to_ascii_lowercase();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length =
-                head.lines().find_map(|line| line.strip_prefix("content-length:")).map_or(0, |n| n.trim().parse().unwrap());
-            if body.len() >= length {
-                return;
-            }
-        }
-        match stream.read(&mut buffer).await {
-            Ok(0) | Err(_) => return,
-            Ok(count) => request.extend_from_slice(&buffer[..count]),
-        }
-    }
-}
-
-fn http(status: &str, kind: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
 #[tokio::test]
@@ -534,18 +489,14 @@ async fn an_error_on_the_services_side_is_unknown_and_not_sent_twice() {
     let (url, seen) = answering(http("500 Internal Server Error", "text/plain", "oops")).await;
     let aws = Aws::with_endpoint(&url);
     expect_everywhere(&aws, FailureKind::Unknown).await;
-    assert_eq!(seen.load(Ordering::SeqCst), 12, "the SDK must not retry by itself");
+    assert_eq!(seen.requests().len(), 15, "the SDK must not retry by itself");
     let (url, _) = answering(http("503 Service Unavailable", "text/plain", "oops")).await;
     expect_everywhere(&Aws::with_endpoint(&url), FailureKind::Unknown).await;
 }
 
-/// An XML error as Route 53, CloudFormation and STS send it.
-async fn failing(status: &str, code: &str, message: &str) -> FailureKind {
-    let body = format!(
-        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>\
-         <RequestId>1</RequestId></ErrorResponse>"
-    );
-    let (url, _) = answering(http(status, "text/xml", &body)).await;
+/// What an error means when each service sends it; they must agree.
+async fn meaning(status: &str, code: &str, message: &str) -> FailureKind {
+    let (url, _) = answering(failing(status, code, message)).await;
     let aws = Aws::with_endpoint(&url);
     let route53 = ask(&aws, &Query::Change { id: "C1".into() }).await.unwrap_err();
     let stacks = aws.send("token", &Call::DeleteStack { region: REGION.into(), stack: "s".into() }, None).await.unwrap_err();
@@ -557,13 +508,13 @@ async fn failing(status: &str, code: &str, message: &str) -> FailureKind {
 
 #[tokio::test]
 async fn error_codes_are_told_apart() {
-    assert_eq!(failing("503 Service Unavailable", "Throttling", "Rate exceeded").await, FailureKind::Throttled);
-    assert_eq!(failing("400 Bad Request", "Throttling", "Rate exceeded").await, FailureKind::Throttled);
-    assert_eq!(failing("400 Bad Request", "PriorRequestNotComplete", "wait").await, FailureKind::Throttled);
-    assert_eq!(failing("403 Forbidden", "ExpiredToken", "The security token is expired").await, FailureKind::Credentials);
-    assert_eq!(failing("403 Forbidden", "InvalidClientTokenId", "unknown key").await, FailureKind::Credentials);
-    assert_eq!(failing("403 Forbidden", "AccessDenied", "not allowed").await, FailureKind::Refused);
-    assert_eq!(failing("500 Internal Server Error", "InternalFailure", "oops").await, FailureKind::Unknown);
+    assert_eq!(meaning("503 Service Unavailable", "Throttling", "Rate exceeded").await, FailureKind::Throttled);
+    assert_eq!(meaning("400 Bad Request", "Throttling", "Rate exceeded").await, FailureKind::Throttled);
+    assert_eq!(meaning("400 Bad Request", "PriorRequestNotComplete", "wait").await, FailureKind::Throttled);
+    assert_eq!(meaning("403 Forbidden", "ExpiredToken", "The security token is expired").await, FailureKind::Credentials);
+    assert_eq!(meaning("403 Forbidden", "InvalidClientTokenId", "unknown key").await, FailureKind::Credentials);
+    assert_eq!(meaning("403 Forbidden", "AccessDenied", "not allowed").await, FailureKind::Refused);
+    assert_eq!(meaning("500 Internal Server Error", "InternalFailure", "oops").await, FailureKind::Unknown);
 }
 
 /// A provider that has no credentials and says too much about it.
@@ -602,5 +553,5 @@ async fn a_batch_that_makes_no_sense_is_refused_without_a_call() {
         let failure = change(&aws, "Z1", &[], &create).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Refused, "{failure:?}");
     }
-    assert_eq!(seen.load(Ordering::SeqCst), 0);
+    assert_eq!(seen.connections(), 0);
 }

@@ -10,7 +10,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::config::http::HttpResponse;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 
-use crate::cloud::{Failure, FailureKind};
+use crate::cloud::{Failure, FailureKind, Receipt};
 
 /// Longest message, in characters: it is journaled and shown on one line.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -75,6 +75,15 @@ pub(super) fn refused(message: impl AsRef<str>) -> Failure {
 /// An answer that says neither yes nor no.
 pub(super) fn unknown(message: impl AsRef<str>) -> Failure {
     Failure { kind: FailureKind::Unknown, message: one_line(message.as_ref()) }
+}
+
+/// An answer without a body is accepted by the SDK whatever it says: with 200 from a captive portal, a call that was
+/// never made would count as done. The services always send their request id, so that is what is looked for.
+pub(super) fn confirmed(operation: &str, request_id: Option<&str>) -> Result<Receipt, Failure> {
+    match request_id {
+        Some(_) => Ok(Receipt::default()),
+        None => Err(unknown(format!("{operation}: the answer is not the service's: it has no request id"))),
+    }
 }
 
 /// Whether CloudFormation says that the stack is not there. It has no code of its own for that.

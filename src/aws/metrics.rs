@@ -1,4 +1,5 @@
-//! CloudWatch: all metrics of a region in one `GetMetricData` (rule 25).
+//! CloudWatch: all metrics of a region in one `GetMetricData` (rule 25), and the one value that a data-plane switch puts
+//! there.
 //!
 //! A point counts only when its period has ended, that is when `timestamp + period <= now`: a half-filled newest
 //! point opens no gate (rule 33). A point that has ended may still change for about two minutes; it is shown
@@ -7,11 +8,12 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::operation::RequestId;
 use aws_sdk_cloudwatch::primitives::DateTime;
-use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat, ScanBy, StatusCode};
+use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricDatum, MetricStat, ScanBy, StatusCode};
 
 use super::errors;
-use crate::cloud::{Failure, Millis, Reading, Value};
+use crate::cloud::{Failure, Millis, Reading, Receipt, Value};
 use crate::plan::{MetricSource, MonitorId};
 
 const OPERATION: &str = "cloudwatch GetMetricData";
@@ -23,6 +25,27 @@ const QUERIES_MAX: usize = 500;
 const PAGES_MAX: usize = 20;
 /// CloudWatch publishes a point up to about two minutes late (rule 33).
 const PUBLICATION_MS: i64 = 120_000;
+
+/// `PutMetricData` of one value, given in millionths, at the service's own time.
+pub(super) async fn put(
+    client: &Client,
+    namespace: &str,
+    metric: &str,
+    dimensions: &[(String, String)],
+    value: i64,
+) -> Result<Receipt, Failure> {
+    const OPERATION: &str = "cloudwatch PutMetricData";
+    #[expect(clippy::cast_precision_loss, reason = "a plan's numbers are far below 2^53 millionths")]
+    let value = value as f64 / 1_000_000.0;
+    let datum = MetricDatum::builder().metric_name(metric).set_dimensions(Some(to_sdk(dimensions))).value(value).build();
+    let request = client.put_metric_data().namespace(namespace).metric_data(datum);
+    let answer = request.send().await.map_err(|e| errors::failure(OPERATION, &e))?;
+    errors::confirmed(OPERATION, answer.request_id())
+}
+
+fn to_sdk(dimensions: &[(String, String)]) -> Vec<Dimension> {
+    dimensions.iter().map(|(name, value)| Dimension::builder().name(name).value(value).build()).collect()
+}
 
 /// What one query gave over all pages.
 #[derive(Debug, Default)]
@@ -94,9 +117,8 @@ async fn fetch(
 }
 
 fn query(index: usize, source: &MetricSource) -> MetricDataQuery {
-    let dimensions = source.dimensions.iter().map(|(name, value)| Dimension::builder().name(name).value(value).build()).collect();
-    let metric =
-        Metric::builder().namespace(&source.namespace).metric_name(&source.metric).set_dimensions(Some(dimensions)).build();
+    let dimensions = Some(to_sdk(&source.dimensions));
+    let metric = Metric::builder().namespace(&source.namespace).metric_name(&source.metric).set_dimensions(dimensions).build();
     let period_s = i32::try_from(source.period_ms / 1000).unwrap_or(i32::MAX).max(1);
     let stat = MetricStat::builder().metric(metric).period(period_s).stat(&source.stat).build();
     MetricDataQuery::builder().id(format!("m{index}")).metric_stat(stat).return_data(true).build()

@@ -56,7 +56,7 @@ pub(super) async fn poll(
         let page =
             client.describe_stacks().set_next_token(next.take()).send().await.map_err(|e| errors::failure(OPERATION, &e))?;
         // A page without stacks is normal, one without a request id is not CloudFormation's.
-        confirmed(OPERATION, page.request_id())?;
+        errors::confirmed(OPERATION, page.request_id())?;
         for stack in page.stacks() {
             let StackInfo { status, .. } = info(stack);
             status_by_name.insert(stack.stack_name().unwrap_or_default().to_owned(), status);
@@ -164,7 +164,7 @@ pub(super) async fn execute_change_set(client: &Client, token: &str, stack: &str
     const OPERATION: &str = "cloudformation ExecuteChangeSet";
     let request = client.execute_change_set().stack_name(stack).change_set_name(change_set).client_request_token(token);
     let answer = request.send().await.map_err(|e| errors::failure(OPERATION, &e))?;
-    confirmed(OPERATION, answer.request_id())
+    errors::confirmed(OPERATION, answer.request_id())
 }
 
 /// `DeleteStack`. Deleting what is not there succeeds.
@@ -172,16 +172,7 @@ pub(super) async fn delete_stack(client: &Client, token: &str, stack: &str) -> R
     const OPERATION: &str = "cloudformation DeleteStack";
     let request = client.delete_stack().stack_name(stack).client_request_token(token);
     let answer = request.send().await.map_err(|e| errors::failure(OPERATION, &e))?;
-    confirmed(OPERATION, answer.request_id())
-}
-
-/// An answer without a body is accepted by the SDK whatever it says: with 200 from a captive portal, a call that was
-/// never made would count as done. CloudFormation always sends its request id, so that is what is looked for.
-fn confirmed(operation: &str, request_id: Option<&str>) -> Result<Receipt, Failure> {
-    match request_id {
-        Some(_) => Ok(Receipt::default()),
-        None => Err(errors::unknown(format!("{operation}: the answer is not the service's: it has no request id"))),
-    }
+    errors::confirmed(OPERATION, answer.request_id())
 }
 
 /// One page of a change set.

@@ -114,12 +114,45 @@ class Emulator:
     def put_simple_record(self, zone, region=IRELAND, name=API):
         self._create(zone, [self.record(region, name)])
 
-    def put_weighted_records(self, zone, weights, name=API):
-        """`weights` is {(set identifier, region): weight}."""
+    def put_weighted_records(self, zone, weights, name=API, check=None):
+        """`weights` is {(set identifier, region): weight}; `check` is {set identifier: health check id}."""
         records = []
         for (identifier, region), weight in weights.items():
             records.append(self.record(region, name) | {"SetIdentifier": identifier, "Weight": weight})
+            if check and identifier in check:
+                records[-1]["HealthCheckId"] = check[identifier]
         self._create(zone, records)
+
+    def make_health_check(self):
+        """A health check that follows an alarm; its id."""
+        config = {
+            "Type": "CLOUDWATCH_METRIC",
+            "AlarmIdentifier": {"Region": IRELAND, "Name": "leave-frankfurt"},
+            "InsufficientDataHealthStatus": "Healthy",
+        }
+        made = self.client("route53").create_health_check(CallerReference=str(time.time_ns()), HealthCheckConfig=config)
+        return made["HealthCheck"]["Id"]
+
+    def edit_weight(self, zone, identifier, weight, name=API):
+        """What a third party does: one record gets another weight, whatever it had."""
+        record = next(r for r in self.records(zone, name) if r.get("SetIdentifier") == identifier)
+        change = {"Action": "UPSERT", "ResourceRecordSet": record | {"Weight": weight}}
+        self.client("route53").change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": [change]})
+
+    def metric_maximum(self, region, namespace, metric, dimensions):
+        """The largest value of a metric within the last minutes, or None."""
+        now = datetime.datetime.now(datetime.timezone.utc)
+        minutes = datetime.timedelta(minutes=5)
+        found = self.client("cloudwatch", region).get_metric_statistics(
+            Namespace=namespace,
+            MetricName=metric,
+            Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
+            StartTime=now - minutes,
+            EndTime=now + minutes,
+            Period=60,
+            Statistics=["Maximum"],
+        )
+        return max((point["Maximum"] for point in found["Datapoints"]), default=None)
 
     @staticmethod
     def record(region, name=API):

@@ -55,6 +55,14 @@ class Seat:
             "RUST_BACKTRACE": "1",
         }
 
+    def log_in(self, key):
+        """Takes the keys out of the environment and writes others into the file where a person keeps them."""
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            self.env.pop(name, None)
+        folder = Path(self.env["HOME"]) / ".aws"
+        folder.mkdir(exist_ok=True)
+        (folder / "credentials").write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = test\n")
+
     def command(self, *args, timeout_s=20):
         """Runs the binary without a terminal and returns what came of it."""
         return subprocess.run(
@@ -88,6 +96,10 @@ class Seat:
         text = done.stdout.strip()
         # One object a line, or one list: both are JSON that a script can read.
         return json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
+
+    def entries(self, run, kind):
+        """The bodies of all entries of one kind."""
+        return [entry["body"] for entry in self.journal(run) if entry["kind"] == kind]
 
     def verify_journal(self, run):
         done = self.command("log", run, "--verify")
@@ -192,6 +204,14 @@ class Cockpit:
                 self.fail(f"it ended while {what!r} was waited for")
             time.sleep(0.05)
 
+    def wait_weights(self, emulator, zone, wanted, timeout_s=30):
+        """Waits until boto3 reads these weights."""
+        end = time.monotonic() + timeout_s
+        while emulator.weights(zone) != wanted:
+            if time.monotonic() > end:
+                self.fail(f"the zone holds {emulator.weights(zone)} and not {wanted} after {timeout_s} s")
+            time.sleep(0.1)
+
     # --- typing -------------------------------------------------------------------------------------------------
 
     def press(self, keys):
@@ -212,6 +232,11 @@ class Cockpit:
             time.sleep(0.05)
         time.sleep(DEAD_TIME_S)
         self.press("Y")
+
+    def start(self, title):
+        """Starts the step of that title as soon as its gate lets it."""
+        self.wait_for(lambda _: self.prompt().startswith(f"n  {title}"), 30, f"the gate of {title!r} to open")
+        self.confirm("n")
 
     # --- the run ------------------------------------------------------------------------------------------------
 

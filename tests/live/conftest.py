@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from cloud import API, CAPE_TOWN, FRANKFURT, GATEWAY, IRELAND, Authority, Emulator, MetricFeed, Region
+from cloud import API, CAPE_TOWN, FRANKFURT, GATEWAY, GATEWAY_ZONE, IRELAND, Authority, Emulator, MetricFeed, Region
 from cockpit import ROOT, Seat, binary
 from proxy import Proxy
 
 HERE = Path(__file__).resolve().parent
+SIDES = {"frankfurt": FRANKFURT, "ireland": IRELAND}
 PLANS = ROOT / "plans"
 
 
@@ -90,25 +91,65 @@ def zone(emulator):
 
 
 @pytest.fixture
-def small_plan(tmp_path, emulator, zone, regions):
-    """A plan of one shift, and the world that it expects."""
-    emulator.put_weighted_records(zone, {("frankfurt", FRANKFURT): 0, ("ireland", IRELAND): 100})
+def route53(emulator, seat):
+    """A way to Route 53 of its own, as it has in reality: what happens to it happens to nothing else."""
+    running = Proxy(emulator.port)
+    seat.env["AWS_ENDPOINT_URL_ROUTE_53"] = running.url
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def fill_in(tmp_path, emulator, zone, regions):
+    """Copies a plan of this folder whose names in angle brackets are the emulated world's."""
+
+    def fill(name, **more):
+        values = more | {
+            "account": emulator.account,
+            "zone": zone,
+            "users-port": str(regions["users"].port),
+            "ireland": regions[IRELAND].address,
+            "frankfurt": regions[FRANKFURT].address,
+        }
+        text = (HERE / name).read_text()
+        for key, value in values.items():
+            assert f"<{key}>" in text, f"{name} has no <{key}>"
+            text = text.replace(f"<{key}>", value)
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return fill
+
+
+@pytest.fixture
+def stacks(emulator):
     emulator.make_stack("small-ireland", IRELAND)
     emulator.make_stack("small-frankfurt", FRANKFURT)
-    values = {
-        "account": emulator.account,
-        "zone": zone,
-        "users-port": str(regions["users"].port),
-        "ireland": regions[IRELAND].address,
-        "frankfurt": regions[FRANKFURT].address,
-    }
-    text = (HERE / "small.yaml").read_text()
-    for name, value in values.items():
-        assert f"<{name}>" in text, f"small.yaml has no <{name}>"
-        text = text.replace(f"<{name}>", value)
-    path = tmp_path / "small.yaml"
-    path.write_text(text)
-    return path
+
+
+@pytest.fixture
+def small_plan(fill_in, emulator, zone, stacks):
+    """A plan of one shift, and the world that it expects."""
+    emulator.put_weighted_records(zone, {("frankfurt", FRANKFURT): 0, ("ireland", IRELAND): 100})
+    return fill_in("small.yaml")
+
+
+@pytest.fixture
+def ramp_plan(fill_in, emulator, zone, stacks):
+    """A plan of four changes, from one simple record to 100 percent."""
+    emulator.put_simple_record(zone)
+    gateways = {f"gateway-zone-{name}": GATEWAY_ZONE[region] for name, region in SIDES.items()}
+    gateways |= {f"gateway-{name}": GATEWAY[region] for name, region in SIDES.items()}
+    return fill_in("ramp.yaml", **gateways)
+
+
+@pytest.fixture
+def switch_plan(fill_in, emulator, zone, stacks):
+    """A plan with a switch in the data plane, wired to Frankfurt's record."""
+    check = emulator.make_health_check()
+    emulator.put_weighted_records(zone, {("frankfurt", FRANKFURT): 0, ("ireland", IRELAND): 100}, check={"frankfurt": check})
+    return fill_in("switch.yaml", **{"health-check": check})
 
 
 # What is quick in a rehearsal. Windows of rollbacks stay as they are: an hour is longer than any test.

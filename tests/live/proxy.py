@@ -6,6 +6,7 @@ answers. It listens on loopback only.
 """
 
 import http.client
+import json
 import re
 import socket
 import threading
@@ -13,6 +14,8 @@ import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
+
+import cbor2
 
 # Headers that belong to one connection and must not be passed on.
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "proxy-connection"}
@@ -22,18 +25,33 @@ ROUTE53_PATHS = [
     ("POST", r"/hostedzone/[^/]+/rrset/?$", "ChangeResourceRecordSets"),
     ("GET", r"/hostedzone/[^/]+/rrset/?$", "ListResourceRecordSets"),
     ("GET", r"/change/[^/]+/?$", "GetChange"),
-    ("GET", r"/hostedzonecount/?$", "GetHostedZoneCount"),
+    ("GET", r"/healthcheck/[^/]+/?$", "GetHealthCheck"),
+    ("POST", r"/healthcheck/[^/]+/?$", "UpdateHealthCheck"),
     ("GET", r"/hostedzone/[^/]+/?$", "GetHostedZone"),
 ]
 
-# What a throttled client is told, by protocol.
-THROTTLED_XML = (
-    b"<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error>"
-    b"<RequestId>proxy</RequestId></ErrorResponse>"
-)
-THROTTLED_JSON = b'{"__type":"ThrottlingException","message":"Rate exceeded"}'
-# CBOR of the same map; written out, so that the proxy needs no library.
-THROTTLED_CBOR = b"\xa2\x66__type\x73ThrottlingException\x67message\x6dRate exceeded"
+# What a service says to a request that it does not take: HTTP status, code, message.
+REFUSALS = {
+    "throttle": (400, "Throttling", "Rate exceeded"),
+    "prior": (400, "PriorRequestNotComplete", "The request was rejected because Route 53 was still processing a prior request."),
+    "expired": (403, "ExpiredToken", "The security token included in the request is expired"),
+}
+# Who signed a request, and for which region and service.
+CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/")
+
+
+def refusal(kind, headers):
+    """Status, headers and body of a refusal, in the protocol that the client speaks."""
+    status, code, message = REFUSALS[kind]
+    content = headers.get("Content-Type", "")
+    if "cbor" in headers.get("smithy-protocol", "") + content:
+        body = cbor2.dumps({"__type": code, "message": message})
+        return status, [("Content-Type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor")], body
+    if "json" in content:
+        return status, [("Content-Type", "application/x-amz-json-1.0")], json.dumps({"__type": code, "message": message}).encode()
+    error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+    body = f"<ErrorResponse>{error}<RequestId>proxy</RequestId></ErrorResponse>"
+    return status, [("Content-Type", "text/xml")], body.encode()
 
 
 def operation_of(method, path, headers, body):
@@ -59,6 +77,10 @@ class Call:
     operation: str
     at: float
     body: bytes
+    # Who signed it, for which region, and the number of the connection that it came over.
+    key: str | None = None
+    region: str | None = None
+    connection: int = 0
     # Status that the emulator answered with; None when the request was never passed on.
     upstream: int | None = None
     # Whether the client was given an answer.
@@ -70,11 +92,15 @@ class Rule:
     """What is done to requests for one operation (None: for all of them)."""
 
     operation: str | None
+    # Only requests that this access key signed (None: whoever did).
+    key: str | None = None
+    # After this many requests the rule is over (None: when it is cleared). What it holds by then it goes on holding.
+    times: int | None = None
     # Wait here for `release` before the request is passed on; if `drop` is set by then, it never is.
     hold_before: bool = False
     # Pass the request on, and wait for `release` before the answer is given back; with `drop`, it never is.
     hold_answer: bool = False
-    # One of "throttle", "garbage", "hang", "drop": what to say instead of passing the request on.
+    # One of REFUSALS, "garbage", "hang", "drop": what to say instead of passing the request on.
     instead: str | None = None
     delay_s: float = 0.0
     drop: bool = False
@@ -135,9 +161,13 @@ class Proxy:
         for rule in rules:
             rule.release.set()
 
-    def rule_for(self, operation):
+    def rule_for(self, call):
         with self._lock:
-            return next((r for r in self.rules if r.operation in (None, operation)), None)
+            for rule in self.rules:
+                if rule.operation in (None, call.operation) and rule.key in (None, call.key) and rule.times != 0:
+                    rule.times = None if rule.times is None else rule.times - 1
+                    return rule
+        return None
 
     def record(self, call):
         with self._lock:
@@ -152,6 +182,24 @@ class Proxy:
         """All calls of one operation so far."""
         with self._lock:
             return [call for call in self.calls if call.operation == operation]
+
+    def wait_applied(self, operation, count, timeout_s=20):
+        """Waits until the emulator has accepted so many calls of an operation."""
+        self._wait_count(self.applied, operation, count, timeout_s)
+
+    def wait_refused(self, operation, count, timeout_s=20):
+        """Waits until the emulator has refused so many calls of an operation."""
+        self._wait_count(self.refused, operation, count, timeout_s)
+
+    def _wait_count(self, of, operation, count, timeout_s):
+        end = time.monotonic() + timeout_s
+        while of(operation) < count:
+            assert time.monotonic() < end, f"{of.__name__}: {of(operation)} of {operation} and not {count}"
+            time.sleep(0.05)
+
+    def refused(self, operation):
+        """How many calls of an operation the emulator refused."""
+        return sum(1 for call in self.of(operation) if call.upstream is not None and call.upstream >= 400)
 
     def applied(self, operation):
         """How many calls of an operation the emulator accepted."""
@@ -204,8 +252,13 @@ class _Handler(BaseHTTPRequestHandler):
         proxy = self.server.proxy
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         call = Call(operation_of(self.command, self.path, self.headers, body), time.monotonic(), body)
+        signed = CREDENTIAL.search(self.headers.get("Authorization", ""))
+        if signed:
+            call.key, call.region = signed.group(1, 2)
+        # The client's port: no connection that is open at the same time has it.
+        call.connection = self.client_address[1]
         proxy.record(call)
-        rule = proxy.rule_for(call.operation)
+        rule = proxy.rule_for(call)
         if rule:
             rule.reached.set()
             time.sleep(rule.delay_s)
@@ -249,16 +302,8 @@ class _Handler(BaseHTTPRequestHandler):
         call.answered = True
 
     def _instead(self, rule, call):
-        if rule.instead == "throttle":
-            protocol = self.headers.get("smithy-protocol", "")
-            content = self.headers.get("Content-Type", "")
-            if "cbor" in protocol or "cbor" in content:
-                headers = [("Content-Type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor")]
-                self._answer(call, 400, headers, THROTTLED_CBOR)
-            elif "json" in content:
-                self._answer(call, 400, [("Content-Type", "application/x-amz-json-1.0")], THROTTLED_JSON)
-            else:
-                self._answer(call, 400, [("Content-Type", "text/xml")], THROTTLED_XML)
+        if rule.instead in REFUSALS:
+            self._answer(call, *refusal(rule.instead, self.headers))
         elif rule.instead == "garbage":
             self._answer(call, 200, [("Content-Type", "text/xml")], b"\x00\xff<not><xml" * 64)
         elif rule.instead == "hang":

@@ -15,14 +15,6 @@ FRANKFURT_SET, IRELAND_SET = "eu-central-1-primary", "eu-west-1-failover"
 STACKS = ("stack-global", "stack-chime", "stack-bedrock", "stack-sms")
 
 
-def wait_weights(cockpit, emulator, zone, wanted, timeout_s=30):
-    end = time.monotonic() + timeout_s
-    while emulator.weights(zone) != wanted:
-        if time.monotonic() > end:
-            cockpit.fail(f"the zone holds {emulator.weights(zone)} and not {wanted} after {timeout_s} s")
-        time.sleep(0.1)
-
-
 def create_stack_by_hand(cockpit, emulator, plan, step):
     """One stack step, key by key: n and Y make a change set and nothing else; n and Y again execute it."""
     name = variable(plan, step)
@@ -70,18 +62,18 @@ def test_whole_cutover_and_back(medzen_world, plan_copy, emulator, zone, seat, o
     cockpit.wait_for(lambda _: open_gate.match(cockpit.prompt()), METRIC_FALLS_S, "the gate of the canary to open")
     assert emulator.weights(zone) == {FRANKFURT_SET: 0, IRELAND_SET: 100}
     cockpit.confirm("n")
-    wait_weights(cockpit, emulator, zone, {FRANKFURT_SET: 10, IRELAND_SET: 90})
+    cockpit.wait_weights(emulator, zone, {FRANKFURT_SET: 10, IRELAND_SET: 90})
 
     cockpit.advance(until="shift-50", timeout_s=120)
     cockpit.advance(until="region-defaults", timeout_s=120)
-    wait_weights(cockpit, emulator, zone, {FRANKFURT_SET: 50, IRELAND_SET: 50})
+    cockpit.wait_weights(emulator, zone, {FRANKFURT_SET: 50, IRELAND_SET: 50})
 
     # The way back is shown before it is taken, and takes back exactly what was changed.
     cockpit.roll_back("immediate")
     cockpit.wait_for("ChangeResourceRecordSets")
     assert emulator.weights(zone) == {FRANKFURT_SET: 50, IRELAND_SET: 50}, "showing a rollback must not run it"
     cockpit.confirm_rollback()
-    wait_weights(cockpit, emulator, zone, {None: None})
+    cockpit.wait_weights(emulator, zone, {None: None})
     assert emulator.records(zone) == before, "the record is not what it was"
     cockpit.wait_for("ROLLED BACK", 60)
     assert emulator.stack_status(variable(plan_copy, "stack-chime"), FRANKFURT) == "CREATE_COMPLETE"
@@ -129,7 +121,7 @@ def test_region_that_fails_is_seen_and_left(small_plan, emulator, zone, regions,
     cockpit.wait_for("OUTAGE", 100)
     cockpit.roll_back("back")
     cockpit.confirm_rollback()
-    wait_weights(cockpit, emulator, zone, {"frankfurt": 0, "ireland": 100})
+    cockpit.wait_weights(emulator, zone, {"frankfurt": 0, "ireland": 100})
     regions["users"].mode = "ok"
     # The run ends when the outage has: after a whole minute of good answers.
     cockpit.wait_for("ROLLED BACK", 150)
