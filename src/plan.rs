@@ -8,9 +8,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::drill::{
+    Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Fault, FaultAt, FaultKind, Lost, Opening, Scenario,
+};
 pub use self::quantity::{Quantity, Unit, format_ms};
 pub use self::record::{AliasTarget, RecordSet};
 
+pub mod drill;
 pub mod load;
 pub mod quantity;
 pub mod record;
@@ -488,96 +492,6 @@ pub struct Rollback {
     pub auto: Vec<ConditionId>,
     /// What it does, in order. Gates and verifies as with any step; `needs` and `undo` are empty.
     pub steps: Vec<Step>,
-}
-
-/// The simulated world before the plan starts, and how a bare drill begins.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct DrillWorld {
-    /// What the zones hold.
-    pub records: Vec<(String, RecordSet)>,
-    /// Stacks that exist: region, name, status.
-    pub stacks: Vec<(String, String, String)>,
-    /// Users' requests per second.
-    pub requests_per_second: u32,
-    /// Vantage point → region → round trip in microseconds.
-    pub latency: BTreeMap<String, BTreeMap<String, i64>>,
-    /// What each `metric` monitor reads.
-    pub metrics: BTreeMap<MonitorId, DrillMetric>,
-    /// How long one stack operation takes, in milliseconds, when the plan does not say per stack.
-    pub stack_ms: i64,
-    /// How a bare interactive drill begins.
-    pub opening: Option<Opening>,
-}
-
-/// What a `metric` monitor reads in a drill.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DrillMetric {
-    /// Requests per minute that arrive in a region.
-    Requests(String),
-    /// Share of requests that fail in a region.
-    Errors(String),
-    /// Replication lag, with its usual value in microseconds; faults raise it.
-    Lag(i64),
-    /// A constant, in millionths of the base unit.
-    Value(i64),
-}
-
-/// How a bare interactive drill begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opening {
-    /// The scenario's name.
-    pub scenario: String,
-    /// The step that is next when the person takes over; everything before is done by the simulator.
-    pub until: StepId,
-    /// Virtual seconds per real second.
-    pub speed: u32,
-}
-
-/// A drill's script: what goes wrong, and what should come of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scenario {
-    /// Its name; the file's stem.
-    pub name: String,
-    /// One line for people.
-    pub title: String,
-    /// What the drill is meant to show.
-    pub hypothesis: String,
-    /// What goes wrong and when.
-    pub faults: Vec<Fault>,
-    /// The outcome that the hypothesis predicts: `completed`, `rolled_back` or `held`.
-    pub expect: String,
-    /// SHA-256 (hex) of the file; part of a drill's genesis.
-    pub hash: String,
-}
-
-/// One fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// When it begins.
-    pub at: FaultAt,
-    /// How long it lasts in milliseconds; for good when not said.
-    pub for_ms: Option<i64>,
-    /// What goes wrong.
-    pub kind: FaultKind,
-}
-
-/// When a fault begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FaultAt {
-    /// Milliseconds after the start of the run.
-    Elapsed(i64),
-    /// Milliseconds after the first mutating call of this step was accepted, or after it started if it makes none.
-    Step(StepId, i64),
-}
-
-/// What goes wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FaultKind {
-    /// A region answers nothing: probes fail, its share of requests fails.
-    RegionDown(String),
-    /// Replication lag of a monitor rises to this many microseconds.
-    Lag(MonitorId, i64),
 }
 
 impl Plan {

@@ -10,7 +10,7 @@
 //! | `vars`, `names` | variables and `${name}`, references |
 //! | `monitors`, `conditions` | what is observed, and what must be true of it |
 //! | `steps`, `actions`, `records`, `order` | phases and steps, and their running order |
-//! | `rollbacks`, `drill`, `scenarios` | what their names say |
+//! | `rollbacks`, `drill`, `scenarios`, `faults` | what their names say |
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -30,6 +30,7 @@ mod actions;
 mod conditions;
 mod context;
 mod drill;
+mod faults;
 mod fields;
 mod files;
 mod header;
@@ -270,7 +271,7 @@ impl Reader<'_> {
     fn scenarios(&mut self, entry: &str, plan: &Plan, opening: Option<(At, String)>) -> Vec<Scenario> {
         let stem = entry.strip_suffix(".yaml").unwrap_or(entry);
         let dir = if entry == "plan.yaml" { "scenarios".to_owned() } else { format!("{stem}.scenarios") };
-        let scenarios = scenarios::read(self, &dir, &plan.drill);
+        let scenarios = scenarios::read(self, &dir, plan);
         if let Some((at, name)) = opening
             && !scenarios.iter().any(|s| s.name == name)
             && !self.cx.failed()

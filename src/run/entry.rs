@@ -317,10 +317,7 @@ impl Entry {
             Entry::RollbackDone { rollback } => format!("rollback {rollback} done"),
             Entry::OutageBegan { .. } => "OUTAGE: users are failing".into(),
             Entry::OutageEnded { .. } => "outage over: users are served".into(),
-            Entry::Injected { fault } => match fault {
-                FaultKind::RegionDown(region) => format!("fault injected: {region} down"),
-                FaultKind::Lag(_, micros) => format!("fault injected: lag {}s", micros / 1_000_000),
-            },
+            Entry::Injected { fault } => format!("fault injected: {fault}"),
             Entry::Note { text } => format!("note: {text}"),
             Entry::Finished { outcome } => format!("finished: {}", outcome.word()),
         }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cloud::{Call, CallId, FailureKind, Millis};
-use crate::plan::{FaultKind, StepId};
+use crate::plan::{FaultKind, RecordSet, StepId};
 
 /// One thing done to the world. Replaying all of them in order gives an identical world.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,26 @@ pub enum Deed {
     Fault(FaultKind),
     /// A step was reached, so the faults that wait for it got their time.
     Step(StepId),
+    /// A call that was late arrived after all.
+    Landed {
+        /// The engine's number for it.
+        id: CallId,
+        /// Its idempotency token.
+        token: String,
+        /// The call.
+        call: Box<Call>,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// Somebody else changed a record.
+    Edit {
+        /// Hosted zone id.
+        zone: String,
+        /// As it was.
+        before: RecordSet,
+        /// As it is.
+        after: RecordSet,
+    },
 }
 
 /// What came of a mutating call.
@@ -48,6 +68,8 @@ pub enum Outcome {
     Repeated(String),
     /// It changed nothing.
     Refused(FailureKind, String),
+    /// It is late: what comes of it is told by its [`Deed::Landed`].
+    Late,
 }
 
 impl CallRecord {
@@ -55,8 +77,9 @@ impl CallRecord {
     #[must_use]
     pub fn applied(&self) -> Option<(&str, &Call)> {
         match &self.deed {
-            Deed::Call { token, call, outcome: Outcome::Applied(_), .. } => Some((token, call)),
-            Deed::Call { .. } | Deed::Fault(_) | Deed::Step(_) => None,
+            Deed::Call { token, call, outcome: Outcome::Applied(_), .. }
+            | Deed::Landed { token, call, outcome: Outcome::Applied(_), .. } => Some((token, call)),
+            Deed::Call { .. } | Deed::Landed { .. } | Deed::Fault(_) | Deed::Step(_) | Deed::Edit { .. } => None,
         }
     }
 }

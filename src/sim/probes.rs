@@ -25,6 +25,8 @@ const SPREAD: [i64; 33] = [
 #[derive(Debug, Clone)]
 pub(super) struct Probe {
     monitor: MonitorId,
+    /// It measures the network only, not the service.
+    connect: bool,
     /// Longest wait, in milliseconds.
     pub(super) timeout_ms: i64,
     /// Per region: what the probe measures and what it takes altogether, in microseconds, at the median.
@@ -50,14 +52,16 @@ impl Probe {
         let rtt = |region: &String| rows.and_then(|r| r.get(region)).copied().unwrap_or(DEFAULT_RTT_US);
         Probe {
             monitor,
+            connect: source.measure == Measure::Connect,
             timeout_ms: source.timeout_ms.max(1),
             times: regions.names().iter().map(|region| times(rtt(region))).collect(),
             elsewhere: times(DEFAULT_RTT_US),
         }
     }
 
-    /// What a probe to a region that is up measures, and how long it takes, both in microseconds.
-    pub(super) fn run(&self, dice: Dice, region: usize, now: Millis) -> (i64, i64) {
+    /// What a probe to a region that is up measures, and how long it takes, both in microseconds; `slower_us`: by how much
+    /// the service is slower than usual.
+    pub(super) fn run(&self, dice: Dice, region: usize, slower_us: i64, now: Millis) -> (i64, i64) {
         let (measured, total) = self.times.get(region).copied().unwrap_or(self.elsewhere);
         let roll = dice.roll(Stream::ProbeLatency, rng::index(self.monitor), rng::time(now));
         let usual = factor(roll) * 1_000;
@@ -65,7 +69,8 @@ impl Probe {
         let factor = if slow { factor(roll) * self.tail(dice, now) } else { usual };
         // Slow is not broken: where nothing is wrong, no probe runs into its time-out.
         let factor = if total * factor / 1_000_000 >= self.timeout_ms * 1_000 { usual } else { factor };
-        (measured * factor / 1_000_000, total * factor / 1_000_000)
+        let measured = measured * factor / 1_000_000 + if self.connect { 0 } else { slower_us };
+        (measured, total * factor / 1_000_000 + slower_us)
     }
 
     /// How much slower a slow probe is, in thousandths.

@@ -78,6 +78,12 @@ impl Resolvers {
         Resolvers { dice, versions: vec![Version::new(since, answers, first)] }
     }
 
+    /// Takes back what has not been answered yet at a time.
+    pub(super) fn forget_after(&mut self, at: Millis) {
+        let kept = self.versions.partition_point(|v| v.since <= at).max(1);
+        self.versions.truncate(kept);
+    }
+
     /// The zone's servers answer differently from `since` on. Changes come in order.
     pub(super) fn change(&mut self, since: Millis, answers: Answers) {
         let Some(old) = self.versions.last() else { return };

@@ -27,6 +27,20 @@ pub(super) enum Stream {
     Metric,
     /// How long a stack operation or a change set takes.
     StackDuration,
+    /// Which resource a stack fails at.
+    StackFailure,
+    /// How long it takes until a health check sees, follows or has followed something.
+    Health,
+    /// Whether a request is throttled.
+    Throttle,
+    /// Whether a call is lost.
+    Lost,
+    /// What of it is lost.
+    WhatIsLost,
+    /// Whether a request to a region that answers badly fails.
+    Brownout,
+    /// When the heartbeat of an idle database comes.
+    Heartbeat,
 }
 
 /// A seed that answers questions.

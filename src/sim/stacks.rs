@@ -13,6 +13,7 @@ use crate::cloud::{Call, ChangeSetInfo, Failure, FailureKind, Millis, ResourceCh
 use crate::plan::Plan;
 
 const NO_CHANGES: &str = "The submitted information didn't contain changes. Submit different information to create a change set.";
+const HANDLER_FAILED: &str = "Resource handler returned message: \"The requested configuration is currently not supported\" (HandlerErrorCode: InvalidRequest)";
 /// How long an update still removes what it replaced; the stack is usable by then (rule 20).
 const CLEANUP_MS: i64 = 5_000;
 /// How long it takes to delete a stack that never had a resource.
@@ -52,7 +53,7 @@ struct Slot {
 struct Stack {
     id: String,
     /// Since when, which status and why; in order, never empty, some of it yet to come.
-    course: Vec<(Millis, Cow<'static, str>, &'static str)>,
+    course: Vec<(Millis, Cow<'static, str>, Cow<'static, str>)>,
     /// Oldest first, some of them yet to come.
     events: Vec<StackEvent>,
     change_sets: Vec<ChangeSet>,
@@ -100,12 +101,13 @@ impl Stack {
     }
 
     /// Writes down a status of the stack and its event.
-    fn become_at(&mut self, at: Millis, status: &'static str, reason: &'static str, name: &str, dice: Dice) {
+    fn become_at(&mut self, at: Millis, status: &'static str, reason: impl Into<Cow<'static, str>>, name: &str, dice: Dice) {
+        let reason = reason.into();
+        self.event(at, (name, "AWS::CloudFormation::Stack"), status, &reason, dice);
         self.course.push((at, Cow::Borrowed(status), reason));
-        self.event(at, (name, "AWS::CloudFormation::Stack"), status, reason, dice);
     }
 
-    fn event(&mut self, at: Millis, resource: (&str, &str), status: &'static str, reason: &'static str, dice: Dice) {
+    fn event(&mut self, at: Millis, resource: (&str, &str), status: &'static str, reason: &str, dice: Dice) {
         let salt = rng::text(&[&self.id, resource.0, status]);
         self.events.push(StackEvent {
             id: uuid(dice, salt, at),
@@ -115,6 +117,58 @@ impl Stack {
             status: status.to_owned(),
             reason: reason.to_owned(),
         });
+    }
+
+    /// A creation or update that does not succeed: resource after resource until one fails, then everything back (rule
+    /// 20). A stack whose creation failed can only be deleted; one whose update failed is as before.
+    fn fail(&mut self, (at, length): (Millis, i64), name: &str, create: bool, changes: &[ResourceChange], dice: Dice) {
+        let word = |of_create, of_update| if create { of_create } else { of_update };
+        let all: Vec<(&str, (String, String))> = changes
+            .iter()
+            .filter(|c| c.action != "Remove")
+            .map(|c| (c.action.as_str(), (c.logical_id.clone(), c.resource_type.clone())))
+            .collect();
+        self.become_at(at, word("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"), "User Initiated", name, dice);
+        let count = rng::index(all.len());
+        let victim = if count == 0 { 0 } else { rng::below(dice.roll(Stream::StackFailure, rng::text(&[&self.id]), 0), count) };
+        let mut done = Vec::new();
+        let mut now = at;
+        let share = length / i64::try_from(all.len() + 1).unwrap_or(1);
+        for (number, (action, resource)) in (0_u64..).zip(&all).take_while(|(number, _)| *number <= victim) {
+            let (begins, ends, fails) = if *action == "Add" {
+                ("CREATE_IN_PROGRESS", "CREATE_COMPLETE", "CREATE_FAILED")
+            } else {
+                ("UPDATE_IN_PROGRESS", "UPDATE_COMPLETE", "UPDATE_FAILED")
+            };
+            let named = (resource.0.as_str(), resource.1.as_str());
+            self.event(now + 1, named, begins, "", dice);
+            now += share;
+            if number == victim {
+                self.event(now, named, fails, HANDLER_FAILED, dice);
+            } else {
+                self.event(now, named, ends, "", dice);
+                done.push((*action, resource.clone()));
+            }
+        }
+        let failed = all.get(usize::try_from(victim).unwrap_or(0)).map_or("", |(_, resource)| resource.0.as_str());
+        let verb = word("create", "update");
+        let reason = format!("The following resource(s) failed to {verb}: [{failed}].");
+        self.become_at(now + 500, word("ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"), reason, name, dice);
+        done.reverse();
+        let of = |wanted: &str| -> Vec<(String, String)> {
+            done.iter().filter(|(action, _)| *action == wanted).map(|(_, resource)| resource.clone()).collect()
+        };
+        let back = length / 3;
+        self.work(&of("Modify"), now + 500, back, ("UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"), dice);
+        self.work(&of("Add"), now + 500, back, ("DELETE_IN_PROGRESS", "DELETE_COMPLETE"), dice);
+        let end = now + 500 + back;
+        if create {
+            self.become_at(end, "ROLLBACK_COMPLETE", "", name, dice);
+        } else {
+            self.become_at(end, "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "", name, dice);
+            self.become_at(end + CLEANUP_MS, "UPDATE_ROLLBACK_COMPLETE", "", name, dice);
+        }
+        self.events.sort_by_key(|e| e.at);
     }
 
     /// Takes back what has not happened yet: a deletion interrupts a creation.
@@ -149,7 +203,7 @@ impl Stacks {
             let id = stacks.arn(region, "stack", name, start);
             stacks.slots[slot].lives.push(Stack {
                 id,
-                course: vec![(Millis::MIN, Cow::Owned(status.clone()), "")],
+                course: vec![(Millis::MIN, Cow::Owned(status.clone()), Cow::Borrowed(""))],
                 events: Vec::new(),
                 change_sets: Vec::new(),
                 content: None,
@@ -176,7 +230,7 @@ impl Stacks {
         let (slot, life) = self.find(region, stack, at)?;
         let stack = &self.slots[slot].lives[life];
         let (_, status, reason) = stack.course.iter().rev().find(|(since, ..)| *since <= at)?;
-        Some(StackInfo { id: stack.id.clone(), status: status.clone().into_owned(), reason: (*reason).to_owned() })
+        Some(StackInfo { id: stack.id.clone(), status: status.clone().into_owned(), reason: reason.clone().into_owned() })
     }
 
     /// `DescribeStackEvents`, newest first.
@@ -204,13 +258,15 @@ impl Stacks {
         })
     }
 
-    /// Applies a call at `applied`, or refuses it. A token that was accepted before changes nothing (rule 22).
+    /// Applies a call at `applied`, or refuses it. A token that was accepted before changes nothing (rule 22). `fails`: what
+    /// it sets going will not succeed.
     pub(super) fn perform(
         &mut self,
         applied: Millis,
         token: &str,
         call: &Call,
         template: Option<&str>,
+        fails: bool,
     ) -> Result<Accepted, Failure> {
         if let Some((before, id)) = self.tokens.get(token) {
             return if before == call {
@@ -227,7 +283,7 @@ impl Stacks {
                 let content = Content { template_sha256: template_sha256.clone(), parameters: parameters.clone(), resources };
                 self.create_change_set(applied, (region, stack, change_set), *create, content)
             }
-            Call::ExecuteChangeSet { region, stack, change_set } => self.execute(applied, region, stack, change_set),
+            Call::ExecuteChangeSet { region, stack, change_set } => self.execute(applied, region, stack, change_set, fails),
             Call::DeleteStack { region, stack } => self.delete(applied, region, stack),
             Call::ChangeRecords { .. } | Call::UpdateHealthCheck { .. } | Call::PutMetric { .. } => {
                 Err(refused("InvalidAction: this is not a call of CloudFormation".to_owned()))
@@ -305,7 +361,7 @@ impl Stacks {
         (slot, self.slots[slot].lives.len() - 1)
     }
 
-    fn execute(&mut self, at: Millis, region: &str, stack: &str, name: &str) -> Result<Accepted, Failure> {
+    fn execute(&mut self, at: Millis, region: &str, stack: &str, name: &str, fails: bool) -> Result<Accepted, Failure> {
         let (slot, life) = self.find(region, stack, at).ok_or_else(|| absent(stack))?;
         let length = self.length(&[region, stack, name], at);
         let dice = self.dice;
@@ -331,6 +387,10 @@ impl Stacks {
         // The others were made against a stack that is no longer so.
         found.change_sets.retain(|c| c.id == id);
         let create = found.status(at) == "REVIEW_IN_PROGRESS";
+        if fails {
+            found.fail((at, length), stack_name, create, &changes, dice);
+            return Ok(Accepted::Applied(String::new()));
+        }
         found.content = Some(content);
         let of = |action: &str| -> Vec<(String, String)> {
             changes.iter().filter(|c| c.action == action).map(|c| (c.logical_id.clone(), c.resource_type.clone())).collect()

@@ -1,8 +1,13 @@
-//! Where the users' record leads: from record sets to regions.
+//! Where the users' record leads: from record sets and their health to regions, over time.
 
 use std::collections::BTreeMap;
 
-use super::faults::{RegionId, Regions};
+use super::faults::{Faults, RegionId, Regions};
+use super::health::Checks;
+use super::resolvers::Resolvers;
+use super::rng::Dice;
+use super::zone::Change;
+use crate::cloud::Millis;
 use crate::plan::{Action, Plan, RecordSet, Role};
 
 /// Route 53 answers an alias with a TTL of 60 s (rule 8).
@@ -10,9 +15,70 @@ const ALIAS_TTL_MS: i64 = 60_000;
 /// How long a resolver remembers that there is no record: the TTL of the SOA record of a fresh hosted zone.
 const NEGATIVE_TTL_MS: i64 = 900_000;
 
+/// The users' traffic.
+#[derive(Debug, Clone)]
+pub(super) struct Traffic {
+    map: TrafficMap,
+    /// The record sets that carry it, and when each version of them was accepted and would be in sync if all went well;
+    /// oldest first, never empty.
+    versions: Vec<(Millis, Millis, Vec<RecordSet>)>,
+    resolvers: Resolvers,
+}
+
+impl Traffic {
+    /// `None` when the plan names no record that carries the traffic.
+    pub(super) fn new(
+        dice: Dice,
+        plan: &Plan,
+        start: Millis,
+        records: impl Fn(&str) -> Vec<RecordSet>,
+        checks: &Checks,
+        regions: &mut Regions,
+    ) -> Option<Traffic> {
+        let map = TrafficMap::new(plan, regions)?;
+        let group = map.group(&records(&map.zone));
+        let resolvers = Resolvers::new(dice, start, map.answers(&group, &|r, region| checks.healthy(r, region, start)));
+        Some(Traffic { map, versions: vec![(Millis::MIN, Millis::MIN, group)], resolvers })
+    }
+
+    pub(super) fn zone(&self) -> &str {
+        &self.map.zone
+    }
+
+    pub(super) fn resolvers(&self) -> &Resolvers {
+        &self.resolvers
+    }
+
+    /// The zone holds other records since a change was accepted.
+    pub(super) fn change(&mut self, change: &Change, records: &[RecordSet]) {
+        let group = self.map.group(records);
+        if self.versions.last().is_none_or(|(.., newest)| *newest != group) {
+            self.versions.push((change.accepted, change.due, group));
+        }
+    }
+
+    /// Writes down anew what the zone's servers answer after a time: what they have in sync by then, by weight and health.
+    pub(super) fn follow(&mut self, after: Millis, checks: &Checks, faults: &Faults) {
+        let settled: Vec<Millis> = self.versions.iter().map(|(accepted, due, _)| faults.settled(*accepted, *due)).collect();
+        let mut times: Vec<Millis> = settled.iter().copied().filter(|at| *at > after).chain(checks.turns(after)).collect();
+        times.sort_unstable();
+        times.dedup();
+        self.resolvers.forget_after(after);
+        for at in times.into_iter().filter(|at| *at != Millis::MAX) {
+            // Changes do not overtake one another, so the last one that is in sync is the one that counts.
+            let newest = settled.iter().rposition(|since| *since <= at).unwrap_or(0);
+            let healthy = |record: &RecordSet, region| checks.healthy(record, region, at);
+            self.resolvers.change(at, self.map.answers(&self.versions[newest].2, &healthy));
+        }
+        // What was replaced before is not needed again.
+        let replaced = settled.iter().rposition(|since| *since <= after).unwrap_or(0);
+        self.versions.drain(..replaced);
+    }
+}
+
 /// Which record carries the traffic and where its targets are.
 #[derive(Debug, Clone)]
-pub(super) struct TrafficMap {
+struct TrafficMap {
     zone: String,
     name: String,
     kind: String,
@@ -36,8 +102,7 @@ pub(super) struct Answers {
 }
 
 impl TrafficMap {
-    /// `None` when the plan names no record that carries the traffic.
-    pub(super) fn new(plan: &Plan, regions: &mut Regions) -> Option<TrafficMap> {
+    fn new(plan: &Plan, regions: &mut Regions) -> Option<TrafficMap> {
         let traffic = plan.traffic.as_ref()?;
         let sets: BTreeMap<String, RegionId> =
             traffic.targets.iter().map(|(set, region)| (set.clone(), regions.number(region))).collect();
@@ -64,20 +129,29 @@ impl TrafficMap {
         Some(TrafficMap { addresses: known, ..map })
     }
 
-    pub(super) fn zone(&self) -> &str {
-        &self.zone
+    /// The record sets that carry the traffic.
+    fn group(&self, records: &[RecordSet]) -> Vec<RecordSet> {
+        records.iter().filter(|r| self.carries(r)).cloned().collect()
     }
 
-    /// What the zone's servers answer when the zone holds these record sets.
-    pub(super) fn answers(&self, records: &[RecordSet]) -> Answers {
-        let group: Vec<&RecordSet> = records.iter().filter(|r| self.carries(r)).collect();
-        // Weight 0 is not "off": where nothing has a weight, all are equal (rule 4).
-        let silent = group.iter().all(|r| r.weight.unwrap_or(1) == 0);
-        let weight = |r: &RecordSet| if silent { 1 } else { u32::from(r.weight.unwrap_or(1)) };
-        let choices: Vec<_> = group.iter().map(|r| (self.region(r), weight(r))).filter(|(_, weight)| *weight > 0).collect();
-        if choices.is_empty() {
+    /// What the zone's servers answer with these record sets of one group.
+    fn answers(&self, group: &[RecordSet], healthy: &dyn Fn(&RecordSet, Option<RegionId>) -> bool) -> Answers {
+        let all: Vec<(Option<RegionId>, u32, bool)> = group
+            .iter()
+            .map(|record| {
+                let region = self.region(record);
+                (region, u32::from(record.weight.unwrap_or(1)), healthy(record, region))
+            })
+            .collect();
+        let pick = |wanted: &dyn Fn(u32, bool) -> bool| {
+            all.iter().filter(|(_, weight, good)| wanted(*weight, *good)).map(|(to, w, _)| (*to, (*w).max(1))).collect::<Vec<_>>()
+        };
+        // Weight 0 is not "off": its records answer, in equal parts, once all others are unhealthy or where all weights
+        // are 0. Where nothing is healthy, everything counts as healthy (rules 3 and 4).
+        let choices = [pick(&|w, good| w > 0 && good), pick(&|w, good| w == 0 && good), pick(&|w, _| w > 0), pick(&|_, _| true)];
+        let Some(choices) = choices.into_iter().find(|c| !c.is_empty()) else {
             return Answers { ttl_ms: NEGATIVE_TTL_MS, choices: vec![(None, 1)] };
-        }
+        };
         // Weighted siblings share one TTL; where aliases stand beside others, the longest is the honest one.
         let ttl_ms = group.iter().map(|r| r.ttl.map_or(ALIAS_TTL_MS, |s| i64::from(s).max(1) * 1_000)).max();
         Answers { ttl_ms: ttl_ms.unwrap_or(ALIAS_TTL_MS), choices }

@@ -1,26 +1,24 @@
 //! The world: takes effects, says what they are answered and when.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::api::{self, ANSWER_TIMEOUT_MS, Fate, Plane};
 use super::calls::{CallRecord, Deed, Outcome};
-use super::faults::{Faults, RegionId, Regions};
-use super::metrics::{Gauge, Metrics};
+use super::faults::{Edit, Faults, RegionId, Regions};
+use super::health::Checks;
+use super::metrics::{Gauge, Metrics, Scene};
 use super::probes::{NO_RECORD_MS, Probe};
-use super::resolvers::{RESOLVERS, Resolvers};
+use super::resolvers::{RESOLVERS, RESOLVERS_MS};
 use super::rng::{self, Dice, Stream};
 use super::stacks::{Accepted, Stacks};
-use super::traffic::TrafficMap;
+use super::traffic::Traffic;
 use super::zone::Zones;
 use crate::cloud::{
     Answer, Call, CallId, Effect, Failure, FailureKind, Millis, PollKind, Query, Reading, Receipt, Value, poll_groups,
 };
-use crate::plan::{FaultKind, MonitorId, Plan, Scenario, Source, StepId};
+use crate::plan::{FaultKind, MonitorId, Plan, ROUTE53_REGION, RecordSet, Scenario, Source, StepId};
 use crate::run::event::Event;
-
-/// How long it takes to give up on a region that does not answer, in milliseconds.
-const CONNECT_TIMEOUT_MS: i64 = 3_000;
-/// Where Route 53's control plane is (rule 5).
-const ROUTE53_REGION: &str = "us-east-1";
 
 /// A simulated cloud at work.
 #[derive(Debug, Clone)]
@@ -31,13 +29,27 @@ pub struct World {
     route53: RegionId,
     faults: Faults,
     zones: Zones,
-    traffic: Option<TrafficMap>,
+    checks: Checks,
+    traffic: Option<Traffic>,
     metrics: Metrics,
     stacks: Stacks,
     groups: Vec<Group>,
     /// When the newest mutation took effect; they take effect in the order in which they arrive.
     applied: Millis,
+    /// What will happen by itself, by time and then by when it became known.
+    later: BTreeMap<(Millis, usize), Later>,
+    /// How many such things there have been.
+    known: usize,
     log: Vec<CallRecord>,
+}
+
+/// Something that happens by itself.
+#[derive(Debug, Clone)]
+enum Later {
+    /// Somebody else changes a weight.
+    Edit(Edit),
+    /// A late call arrives.
+    Call { id: CallId, token: String, call: Box<Call>, template: Option<String> },
 }
 
 /// A poll group, prepared so that polling compares no names.
@@ -80,12 +92,30 @@ impl World {
         }
         let faults = Faults::new(&scenario.faults, start, plan.monitors.len(), &mut regions);
         let zones = Zones::new(dice, &plan);
-        let traffic = TrafficMap::new(&plan, &mut regions);
-        let resolvers = traffic.as_ref().map(|t| Resolvers::new(dice, start, t.answers(zones.newest(t.zone()))));
-        let metrics = Metrics::new(dice, resolvers, plan.drill.requests_per_second);
+        let mut checks = Checks::new(dice, &plan, &mut regions);
+        checks.follow(&faults, regions.names().len());
+        let traffic = Traffic::new(dice, &plan, start, |zone| zones.newest(zone).to_vec(), &checks, &mut regions);
+        let metrics = Metrics::new(dice, plan.drill.requests_per_second);
         let mut stacks = Stacks::new(dice, &plan, start);
-        let groups = groups(&plan, &mut regions, &mut stacks);
-        World { dice, regions, route53, faults, zones, traffic, metrics, stacks, groups, applied: start, log: Vec::new() }
+        let groups = groups(&plan, &checks, &mut regions, &mut stacks);
+        let mut world = World {
+            dice,
+            regions,
+            route53,
+            faults,
+            zones,
+            checks,
+            traffic,
+            metrics,
+            stacks,
+            groups,
+            applied: start,
+            later: BTreeMap::new(),
+            known: 0,
+            log: Vec::new(),
+        };
+        world.follow(start);
+        world
     }
 
     /// Takes a request at virtual time `now`; says when its answer arrives and what it is. A mutation takes
@@ -93,6 +123,7 @@ impl World {
     ///
     /// Mutations must be handed over in the order of `now`; each of them is also put on the log.
     pub fn perform(&mut self, now: Millis, effect: &Effect) -> (Millis, Event) {
+        self.advance(now);
         match effect {
             Effect::Ask(query) => {
                 let (at, result) = self.ask(now, query);
@@ -107,14 +138,18 @@ impl World {
 
     /// Makes something go wrong from `now` on, by hand and for good.
     pub fn inject(&mut self, now: Millis, kind: FaultKind) {
+        self.advance(now);
         self.faults.begin(now, None, &kind, &mut self.regions);
+        self.follow(now);
         self.log.push(CallRecord { at: now, deed: Deed::Fault(kind) });
     }
 
     /// Says that a step's first mutating call was accepted, or that it started if it makes none: faults that
     /// wait for it get their time. Only the first time counts.
     pub fn step_reached(&mut self, step: StepId, now: Millis) {
+        self.advance(now);
         if self.faults.step_reached(step, now, &mut self.regions) {
+            self.follow(now);
             self.log.push(CallRecord { at: now, deed: Deed::Step(step) });
         }
     }
@@ -123,7 +158,22 @@ impl World {
     /// drill's measurements are compared with.
     #[must_use]
     pub fn requests_failed(&self, from: Millis, until: Millis) -> u64 {
-        self.metrics.failed(from, until, &self.faults, self.regions.names().len())
+        self.metrics.failed(from, until, self.scene())
+    }
+
+    /// The share of the users' requests that went to a region from `from` until `until` (Unix milliseconds), in millionths.
+    #[must_use]
+    pub fn share(&self, region: &str, from: Millis, until: Millis) -> i64 {
+        let (Some(traffic), Some(region)) = (&self.traffic, self.regions.find(region)) else { return 0 };
+        let whole = (until - from).max(1) * RESOLVERS_MS;
+        let spread = traffic.resolvers().spread(from, until, self.regions.names().len());
+        i64::try_from(i128::from(spread[region]) * 1_000_000 / i128::from(whole)).unwrap_or(0)
+    }
+
+    /// When the first fault of the scenario begins, or has begun; `None` while nobody knows.
+    #[must_use]
+    pub fn first_fault(&self) -> Option<Millis> {
+        self.faults.first()
     }
 
     /// Everything that was done to this world, in order.
@@ -165,12 +215,47 @@ impl World {
                 }
                 Deed::Fault(kind) => world.inject(record.at, kind.clone()),
                 Deed::Step(step) => world.step_reached(*step, record.at),
+                Deed::Landed { .. } | Deed::Edit { .. } => world.advance(record.at),
             }
             if world.log.get(entry) != Some(record) {
                 return Err(Diverged { entry });
             }
         }
         Ok(world)
+    }
+
+    /// What somebody else or the network does by `now` is done.
+    fn advance(&mut self, now: Millis) {
+        while let Some(first) = self.later.first_entry().filter(|e| e.key().0 <= now) {
+            let due = first.key().0;
+            self.applied = self.applied.max(due);
+            let deed = match first.remove() {
+                Later::Call { id, token, call, template } => {
+                    let result = self.apply(&token, &call, template.as_deref());
+                    Some(Deed::Landed { id, token, call, outcome: outcome(&result) })
+                }
+                Later::Edit(edit) => self.edit(edit),
+            };
+            self.log.extend(deed.map(|deed| CallRecord { at: due, deed }));
+        }
+    }
+
+    fn later(&mut self, at: Millis, what: Later) {
+        self.known += 1;
+        self.later.insert((at, self.known), what);
+    }
+
+    /// Somebody sets a weight through the console, which needs the control plane like everything else and knows no
+    /// compare-and-swap.
+    fn edit(&mut self, Edit { zone, record, set, weight }: Edit) -> Option<Deed> {
+        if self.faults.is_away(self.route53, self.applied) {
+            return None;
+        }
+        let named = |r: &&RecordSet| r.name == record && r.set.as_ref() == Some(&set);
+        let before = self.zones.newest(&zone).iter().find(named).filter(|r| r.weight != Some(weight))?.clone();
+        let after = RecordSet { weight: Some(weight), ..before.clone() };
+        self.change(&zone, std::slice::from_ref(&before), std::slice::from_ref(&after), "console").ok()?;
+        Some(Deed::Edit { zone, before, after })
     }
 
     fn send(
@@ -181,18 +266,33 @@ impl World {
         call: &Call,
         template: Option<&str>,
     ) -> (Millis, Result<Receipt, Failure>) {
-        let latency = self.dice.between(Stream::CallLatency, rng::text(&[token]) ^ id, rng::time(now), 150, 400);
-        let down = self.down(call.region(), now);
-        let (answered, result) = if let Some(failure) = down {
-            (now + CONNECT_TIMEOUT_MS, Err(failure))
-        } else {
-            self.applied = self.applied.max(now + latency / 2);
-            ((now + latency).max(self.applied), self.apply(token, call, template))
-        };
-        let outcome = match &result {
-            Ok(Accepted::Applied(id)) => Outcome::Applied(id.clone()),
-            Ok(Accepted::Repeated(id)) => Outcome::Repeated(id.clone()),
-            Err(failure) => Outcome::Refused(failure.kind, failure.message.clone()),
+        let salt = rng::text(&[token]) ^ id;
+        let latency = self.dice.between(Stream::CallLatency, salt, rng::time(now), 150, 400);
+        let plane = if call.control_plane().is_some() { Plane::Control } else { Plane::Data };
+        let to = (call.region(), self.regions.find(call.region()), plane);
+        let fate = api::of_call(&self.faults, self.dice, to, salt, now);
+        let (answered, outcome, result) = match fate {
+            Fate::Answered | Fate::AnswerLost => {
+                self.applied = self.applied.max(now + latency / 2);
+                let result = self.apply(token, call, template);
+                let outcome = outcome(&result);
+                if fate == Fate::AnswerLost {
+                    (now + ANSWER_TIMEOUT_MS, outcome, Err(api::unanswered()))
+                } else {
+                    let receipt = result.map(|accepted| Receipt { id: accepted.id().to_owned() });
+                    ((now + latency).max(self.applied), outcome, receipt)
+                }
+            }
+            Fate::Refused(after, failure) => (now + after, Outcome::Refused(failure.kind, failure.message.clone()), Err(failure)),
+            Fate::RequestLost => {
+                let outcome = Outcome::Refused(FailureKind::Unknown, "it never arrived".to_owned());
+                (now + ANSWER_TIMEOUT_MS, outcome, Err(api::unanswered()))
+            }
+            Fate::Late(by) => {
+                let (call, template) = (Box::new(call.clone()), template.map(str::to_owned));
+                self.later(now + by, Later::Call { id, token: token.to_owned(), call, template });
+                (now + ANSWER_TIMEOUT_MS, Outcome::Late, Err(api::unanswered()))
+            }
         };
         let deed = Deed::Call {
             id,
@@ -202,20 +302,65 @@ impl World {
             outcome,
         };
         self.log.push(CallRecord { at: now, deed });
-        (answered, result.map(|accepted| Receipt { id: accepted.id().to_owned() }))
+        (answered, result)
     }
 
     fn apply(&mut self, token: &str, call: &Call, template: Option<&str>) -> Result<Accepted, Failure> {
-        let Call::ChangeRecords { zone, delete, create } = call else {
-            return self.stacks.perform(self.applied, token, call, template);
-        };
-        let change = self.zones.change(zone, delete, create, self.applied, token)?;
-        if let (Some(traffic), Some(resolvers)) = (&self.traffic, self.metrics.resolvers_mut())
-            && traffic.zone() == zone
-        {
-            resolvers.change(change.in_sync_at, traffic.answers(self.zones.newest(zone)));
+        let at = self.applied;
+        match call {
+            Call::ChangeRecords { zone, delete, create } => self.change(zone, delete, create, token).map(Accepted::Applied),
+            Call::UpdateHealthCheck { id, version, inverted } => {
+                self.checks.update(id, *version, *inverted, at)?;
+                self.follow(at);
+                Ok(Accepted::Applied(String::new()))
+            }
+            Call::PutMetric { .. } => {
+                let accepted = if self.checks.put(call, at) { Accepted::Applied } else { Accepted::Repeated };
+                self.follow(at);
+                Ok(accepted(String::new()))
+            }
+            Call::ExecuteChangeSet { region, stack, .. } if self.faults.stack_fails(region, stack, at) => {
+                let accepted = self.stacks.perform(at, token, call, template, true)?;
+                if let Accepted::Applied(_) = accepted {
+                    self.faults.stack_failed(region, stack, at);
+                }
+                Ok(accepted)
+            }
+            Call::CreateChangeSet { .. } | Call::ExecuteChangeSet { .. } | Call::DeleteStack { .. } => {
+                self.stacks.perform(at, token, call, template, false)
+            }
         }
-        Ok(Accepted::Applied(change.id))
+    }
+
+    /// Changes records; the id of the change.
+    fn change(&mut self, zone: &str, delete: &[RecordSet], create: &[RecordSet], token: &str) -> Result<String, Failure> {
+        let change = self.zones.change(zone, delete, create, self.applied, token)?;
+        if let Some(traffic) = self.traffic.as_mut().filter(|t| t.zone() == zone) {
+            traffic.change(&change, self.zones.newest(zone));
+            self.follow(self.applied);
+        }
+        Ok(change.id)
+    }
+
+    /// Something has changed what the zone's servers will answer, or what will happen by itself.
+    fn follow(&mut self, now: Millis) {
+        for (at, edit) in self.faults.take_edits() {
+            self.later(at, Later::Edit(edit));
+        }
+        self.checks.follow(&self.faults, self.regions.names().len());
+        if let Some(traffic) = &mut self.traffic {
+            traffic.follow(now.max(self.applied), &self.checks, &self.faults);
+        }
+    }
+
+    fn scene(&self) -> Scene<'_> {
+        Scene {
+            faults: &self.faults,
+            checks: &self.checks,
+            resolvers: self.traffic.as_ref().map(Traffic::resolvers),
+            regions: self.regions.names().len(),
+            route53: self.route53,
+        }
     }
 
     fn ask(&mut self, now: Millis, query: &Query) -> (Millis, Result<Answer, Failure>) {
@@ -224,7 +369,7 @@ impl World {
                 self.zones.records(zone, name, seen).map(Answer::Records)
             }),
             Query::Change { id } => self.read(now, ROUTE53_REGION, &["change", id], |seen| {
-                self.zones.in_sync(id, seen).map(|in_sync| Answer::Change { in_sync })
+                self.zones.in_sync(id, &self.faults, seen).map(|in_sync| Answer::Change { in_sync })
             }),
             Query::Stack { region, stack } => self.read(now, region, &["stack", region, stack], |seen| {
                 Ok(Answer::Stack(self.stacks.describe(region, stack, seen)))
@@ -237,10 +382,11 @@ impl World {
                     Ok(Answer::ChangeSet(self.stacks.change_set(region, stack, change_set, seen)))
                 })
             }
-            Query::HealthCheck { id } => self.read(now, ROUTE53_REGION, &["health-check", id], |_| {
-                Err(Failure { kind: FailureKind::Refused, message: format!("NoSuchHealthCheck: {id}") })
-            }),
-            Query::Credentials => (now + 1, Ok(Answer::Credentials { expires: None })),
+            Query::HealthCheck { id } => {
+                self.read(now, ROUTE53_REGION, &["health-check", id], |seen| self.checks.get(id, seen).map(Answer::HealthCheck))
+            }
+            // The provider of the credentials is asked, no service.
+            Query::Credentials => (now + 1, Ok(Answer::Credentials { expires: self.faults.expires(now) })),
             Query::Poll(group) => self.poll(now, *group),
         }
     }
@@ -253,10 +399,12 @@ impl World {
         salt: &[&str],
         look: impl FnOnce(Millis) -> Result<Answer, Failure>,
     ) -> (Millis, Result<Answer, Failure>) {
-        if let Some(failure) = self.down(region, now) {
-            return (now + CONNECT_TIMEOUT_MS, Err(failure));
+        let salt = rng::text(salt);
+        let to = (region, self.regions.find(region), Plane::Control);
+        if let Some((after, failure)) = api::turned_away(&self.faults, self.dice, to, salt, now) {
+            return (now + after, Err(failure));
         }
-        let latency = self.query_latency(rng::text(salt), now);
+        let latency = self.query_latency(salt, now);
         (now + latency, look(now + latency / 2))
     }
 
@@ -265,9 +413,16 @@ impl World {
             let message = format!("there is no poll group {number}");
             return (now + 1, Err(Failure { kind: FailureKind::Refused, message }));
         };
-        let down = group.region.is_some_and(|region| self.faults.is_down(region, now));
-        let latency = if down { CONNECT_TIMEOUT_MS } else { self.query_latency(rng::index(number), now) };
-        let missing = || Reading { at: now, value: Value::Missing("region does not answer".to_owned()) };
+        let plane = if matches!(group.watched, Watched::Stacks(_)) { Plane::Control } else { Plane::Data };
+        let region = group.region.map_or("", |region| self.regions.names()[region].as_str());
+        let turned_away = match group.watched {
+            Watched::Probe(..) => None,
+            _ => api::turned_away(&self.faults, self.dice, (region, group.region, plane), rng::index(number), now),
+        };
+        if let Some((after, failure)) = turned_away {
+            return (now + after, Err(failure));
+        }
+        let latency = self.query_latency(rng::index(number), now);
         let (answered, readings) = match &group.watched {
             Watched::Probe(monitor, probe) => {
                 let (took, value) = self.probe(now, *monitor, probe, group.region);
@@ -279,14 +434,18 @@ impl World {
                     let status = self.stacks.status(slot, seen).unwrap_or("ABSENT");
                     Reading { at: seen, value: Value::Status(status.to_owned()) }
                 };
-                let readings = stacks.iter().map(|(m, slot)| (*m, if down { missing() } else { look(*slot) })).collect();
-                (now + latency, readings)
+                (now + latency, stacks.iter().map(|(m, slot)| (*m, look(*slot))).collect())
             }
             Watched::Metrics(gauges) => {
-                let regions = self.regions.names().len();
-                let mut read = |m: MonitorId, gauge| self.metrics.read(m, gauge, now, &self.faults, regions);
-                let readings = gauges.iter().map(|(m, gauge)| (*m, if down { missing() } else { read(*m, *gauge) })).collect();
-                (now + latency, readings)
+                let scene = Scene {
+                    faults: &self.faults,
+                    checks: &self.checks,
+                    resolvers: self.traffic.as_ref().map(Traffic::resolvers),
+                    regions: self.regions.names().len(),
+                    route53: self.route53,
+                };
+                let mut read = |m: MonitorId, gauge| self.metrics.read(m, gauge, now, scene);
+                (now + latency, gauges.iter().map(|(m, gauge)| (*m, read(*m, *gauge))).collect())
             }
         };
         (answered, Ok(Answer::Readings(readings)))
@@ -297,30 +456,38 @@ impl World {
         let region = pinned.or_else(|| {
             let roll = self.dice.roll(Stream::ProbeResolver, rng::index(monitor), rng::time(now));
             let resolver = usize::try_from(rng::below(roll, rng::index(RESOLVERS))).unwrap_or(0);
-            self.metrics.resolvers()?.cached(resolver, now)
+            self.traffic.as_ref()?.resolvers().cached(resolver, now)
         });
         let Some(region) = region else { return (NO_RECORD_MS, Value::Failed("dns".to_owned())) };
-        let (measured_us, total_us) = probe.run(self.dice, region, now);
+        let (errors_ppm, slower_us) = self.faults.brownout(region, now).unwrap_or_default();
+        let (measured_us, total_us) = probe.run(self.dice, region, slower_us, now);
         if self.faults.is_down(region, now) || total_us > probe.timeout_ms * 1_000 {
             return (probe.timeout_ms, Value::Failed("timeout".to_owned()));
         }
-        (total_us / 1_000 + 1, Value::Number(measured_us))
+        let answer = if errors_ppm > 0 && api::hits(self.dice, Stream::Brownout, rng::index(monitor), now, errors_ppm) {
+            Value::Failed("status 503".to_owned())
+        } else {
+            Value::Number(measured_us)
+        };
+        (total_us / 1_000 + 1, answer)
     }
 
     fn query_latency(&self, salt: u64, now: Millis) -> i64 {
         self.dice.between(Stream::QueryLatency, salt, rng::time(now), 20, 120)
     }
+}
 
-    /// The failure of a request to a region's control plane, if that is down.
-    fn down(&self, region: &str, now: Millis) -> Option<Failure> {
-        let number = if region == ROUTE53_REGION { Some(self.route53) } else { self.regions.find(region) };
-        let down = number.is_some_and(|number| self.faults.is_down(number, now));
-        down.then(|| Failure { kind: FailureKind::Unreachable, message: format!("could not connect to {region}: timed out") })
+/// What came of a call, for the log.
+fn outcome(result: &Result<Accepted, Failure>) -> Outcome {
+    match result {
+        Ok(Accepted::Applied(id)) => Outcome::Applied(id.clone()),
+        Ok(Accepted::Repeated(id)) => Outcome::Repeated(id.clone()),
+        Err(failure) => Outcome::Refused(failure.kind, failure.message.clone()),
     }
 }
 
 /// The plan's poll groups with every name looked up.
-fn groups(plan: &Plan, regions: &mut Regions, stacks: &mut Stacks) -> Vec<Group> {
+fn groups(plan: &Plan, checks: &Checks, regions: &mut Regions, stacks: &mut Stacks) -> Vec<Group> {
     let polls = poll_groups(plan);
     for poll in polls.iter().filter(|p| !p.region.is_empty()) {
         regions.number(&poll.region);
@@ -335,7 +502,8 @@ fn groups(plan: &Plan, regions: &mut Regions, stacks: &mut Stacks) -> Vec<Group>
             }
             PollKind::Metrics => {
                 let metrics = sources.filter_map(|(m, s)| if let Source::Metric(metric) = s { Some((m, metric)) } else { None });
-                Watched::Metrics(metrics.map(|(m, metric)| (m, Gauge::new(m, metric, plan, regions))).collect())
+                let mut gauge = |m, metric| Gauge::new(m, &poll.region, metric, plan, checks, regions);
+                Watched::Metrics(metrics.map(|(m, metric)| (m, gauge(m, metric))).collect())
             }
             PollKind::Probe => {
                 let mut probes = sources.filter_map(|(m, s)| if let Source::Http(http) = s { Some((m, http)) } else { None });

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::faults::Faults;
 use super::rng::{self, Dice, Stream};
 use crate::cloud::{Failure, FailureKind, Millis};
 use crate::plan::{Action, Plan, RecordSet};
@@ -11,8 +12,8 @@ use crate::plan::{Action, Plan, RecordSet};
 pub(super) struct Zones {
     dice: Dice,
     hosted: BTreeMap<String, Zone>,
-    /// Change id → when the zone's own servers have it.
-    changes: BTreeMap<String, Millis>,
+    /// Change id → when it was accepted, and when the zone's own servers have it if all goes well.
+    changes: BTreeMap<String, (Millis, Millis)>,
 }
 
 /// One hosted zone as the control plane knows it.
@@ -20,8 +21,8 @@ pub(super) struct Zones {
 struct Zone {
     /// What it holds and since when. Older versions are kept while a query may still look at them.
     versions: Vec<(Millis, Vec<RecordSet>)>,
-    /// When its newest change reaches its servers; changes never overtake one another.
-    in_sync_at: Millis,
+    /// When its newest change reaches its servers if all goes well; changes never overtake one another.
+    due: Millis,
 }
 
 /// An accepted change batch.
@@ -29,8 +30,10 @@ struct Zone {
 pub(super) struct Change {
     /// Its id.
     pub(super) id: String,
-    /// When the zone's servers answer with it.
-    pub(super) in_sync_at: Millis,
+    /// When it was accepted.
+    pub(super) accepted: Millis,
+    /// When the zone's servers answer with it if all goes well: see [`Faults::settled`].
+    pub(super) due: Millis,
 }
 
 impl Zones {
@@ -73,9 +76,10 @@ impl Zones {
     }
 
     /// `GetChange`: true for `INSYNC` (rule 7).
-    pub(super) fn in_sync(&self, id: &str, at: Millis) -> Result<bool, Failure> {
+    pub(super) fn in_sync(&self, id: &str, faults: &Faults, at: Millis) -> Result<bool, Failure> {
         let when = self.changes.get(id.trim_start_matches("/change/"));
-        when.map(|when| *when <= at).ok_or_else(|| refused(format!("NoSuchChange: Could not find resource with ID: {id}")))
+        when.map(|(accepted, due)| faults.settled(*accepted, *due) <= at)
+            .ok_or_else(|| refused(format!("NoSuchChange: Could not find resource with ID: {id}")))
     }
 
     /// Applies a batch at `applied`, or refuses all of it (rule 10). There are no tokens: a batch that is sent
@@ -94,14 +98,14 @@ impl Zones {
             evaluate(current, delete, create).map_err(|wrong| refused(format!("InvalidChangeBatch: [{}]", wrong.join(", "))))?;
         let salt = rng::text(&[zone, token]);
         let delay = self.dice.between(Stream::Propagation, salt, rng::time(applied), 20_000, 50_000);
-        found.in_sync_at = found.in_sync_at.max(applied + delay);
+        found.due = found.due.max(applied + delay);
         // Queries look at most some seconds back, so versions that were replaced long ago are not needed.
         let kept = found.versions.iter().rposition(|(since, _)| *since < applied - 60_000).unwrap_or(0);
         found.versions.drain(..kept);
         found.versions.push((applied, records));
         let id = change_id(self.dice.roll(Stream::Id, salt, rng::time(applied)));
-        self.changes.insert(id.clone(), found.in_sync_at);
-        Ok(Change { id, in_sync_at: found.in_sync_at })
+        self.changes.insert(id.clone(), (applied, found.due));
+        Ok(Change { id, accepted: applied, due: found.due })
     }
 }
 

@@ -44,6 +44,12 @@ pub fn read_list(cx: &mut Context, node: &Node, purpose: Purpose) -> Read<Vec<Co
     Some(out)
 }
 
+/// Reads a list of conditions that no step waits for, so that they have no number.
+pub fn read_own(cx: &mut Context, node: &Node, purpose: Purpose) -> Read<Vec<Condition>> {
+    let items = cx.list(node)?;
+    Some(items.iter().filter_map(|item| read(cx, item, purpose)).collect())
+}
+
 fn read(cx: &mut Context, node: &Node, purpose: Purpose) -> Read<Condition> {
     let mut f = Fields::of(cx, node, "the condition")?;
     let monitor = f.need(cx, "monitor", |cx, n| {

@@ -7,8 +7,10 @@ use super::fields::Fields;
 use super::monitors::check_vantage;
 use super::node::{At, Node};
 use super::problem::show;
-use super::records;
-use crate::plan::{DrillMetric, DrillWorld, MonitorId, Opening, RecordSet, Source, Unit};
+use super::{monitors, records};
+use crate::plan::{
+    Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, MetricSource, MonitorId, Opening, RecordSet, Source, Unit,
+};
 
 /// What a replication lag is in a drill when the plan does not say, in microseconds.
 const LAG_US: i64 = 20_000_000;
@@ -28,11 +30,24 @@ pub fn read(cx: &mut Context, node: Option<&Node>) -> Drill {
     let scenario = node.and_then(|node| fill(cx, node, &mut world));
     for (id, monitor) in cx.monitors.iter().enumerate() {
         if let Some(Source::Metric(metric)) = monitor.as_ref().map(|m| &m.source) {
-            let usual = if metric.replication { DrillMetric::Lag(LAG_US) } else { DrillMetric::Value(0) };
+            let usual = usual(metric, &world.health_checks);
             world.metrics.entry(id).or_insert(usual);
         }
     }
     (world, scenario)
+}
+
+/// What a metric reads of which the plan says nothing.
+fn usual(metric: &MetricSource, checks: &[DrillHealthCheck]) -> DrillMetric {
+    if metric.replication {
+        return DrillMetric::Lag(LAG_US);
+    }
+    let status = (metric.namespace.as_str(), metric.metric.as_str()) == ("AWS/Route53", "HealthCheckStatus");
+    let id = metric.dimensions.iter().find(|(name, _)| name == "HealthCheckId").map(|(_, id)| id).filter(|_| status);
+    match id.filter(|id| checks.iter().any(|c| c.id == **id)) {
+        Some(id) => DrillMetric::HealthCheck(id.clone()),
+        None => DrillMetric::Value(0),
+    }
 }
 
 fn fill(cx: &mut Context, node: &Node, world: &mut DrillWorld) -> Option<(At, String)> {
@@ -44,9 +59,10 @@ fn fill(cx: &mut Context, node: &Node, world: &mut DrillWorld) -> Option<(At, St
         world.stack_ms = ms;
     }
     world.records = f.maybe(cx, "records", zones).unwrap_or_default();
+    world.health_checks = f.maybe(cx, "health-checks", health_checks).unwrap_or_default();
     world.stacks = f.maybe(cx, "stacks", stacks).unwrap_or_default();
     world.latency = f.maybe(cx, "latency", latency).unwrap_or_default();
-    world.metrics = f.maybe(cx, "metrics", metrics).unwrap_or_default();
+    world.metrics = f.maybe(cx, "metrics", |cx, n| metrics(cx, n, &world.health_checks)).unwrap_or_default();
     let opening = f.maybe(cx, "opening", opening);
     f.finish(cx);
     let (at, opening) = opening?;
@@ -70,6 +86,40 @@ fn zones(cx: &mut Context, node: &Node) -> Read<Vec<(String, RecordSet)>> {
         }
     }
     Some(out)
+}
+
+fn health_checks(cx: &mut Context, node: &Node) -> Read<Vec<DrillHealthCheck>> {
+    let mut out: Vec<DrillHealthCheck> = Vec::new();
+    for item in cx.list(node)? {
+        let Some(mut f) = Fields::of(cx, item, "the health check") else { continue };
+        let id = f.need(cx, "id", |cx, n| Some((n.at, cx.words(n)?)));
+        let endpoint = f.maybe(cx, "endpoint", Context::region);
+        let switch = f.maybe(cx, "switch", switch);
+        let disabled = f.maybe(cx, "disabled", Context::boolean).unwrap_or(false);
+        let inverted = f.maybe(cx, "inverted", Context::boolean).unwrap_or(false);
+        if f.key_at("endpoint").is_none() && f.key_at("switch").is_none() {
+            let help = "add `endpoint:`, `switch:` or both".to_owned();
+            cx.error_help(f.at(), "the health check follows nothing", Some(help));
+        }
+        f.finish(cx);
+        let Some((at, id)) = id else { continue };
+        if out.iter().any(|c| c.id == id) {
+            cx.error(at, format!("there is a health check `{}` already", show(&id)));
+        }
+        out.push(DrillHealthCheck { id, endpoint, switch, disabled, inverted });
+    }
+    Some(out)
+}
+
+fn switch(cx: &mut Context, node: &Node) -> Read<DrillSwitch> {
+    let mut f = Fields::of(cx, node, "the switch")?;
+    let region = f.need(cx, "region", Context::region);
+    let namespace = f.need(cx, "namespace", Context::words);
+    let metric = f.need(cx, "name", Context::words);
+    let dimensions = f.maybe(cx, "dimensions", monitors::pairs).unwrap_or_default();
+    let fails_at = f.need(cx, "fails-at", |cx, n| cx.quantity(n, Unit::Count));
+    f.finish(cx);
+    Some(DrillSwitch { region: region?, namespace: namespace?, metric: metric?, dimensions, fails_at: fails_at?.micros })
 }
 
 fn stacks(cx: &mut Context, node: &Node) -> Read<Vec<(String, String, String)>> {
@@ -119,8 +169,9 @@ fn latency(cx: &mut Context, node: &Node) -> Read<BTreeMap<String, BTreeMap<Stri
     Some(out)
 }
 
-fn metrics(cx: &mut Context, node: &Node) -> Read<BTreeMap<MonitorId, DrillMetric>> {
+fn metrics(cx: &mut Context, node: &Node, checks: &[DrillHealthCheck]) -> Read<BTreeMap<MonitorId, DrillMetric>> {
     let mut out = BTreeMap::new();
+    let mut pending = Vec::new();
     for (key, node) in cx.entries(node)? {
         let Some(id) = cx.monitor_named(key.at, &key.text) else { continue };
         let unit = match cx.monitors.get(id).and_then(Option::as_ref).map(|m| &m.source) {
@@ -132,22 +183,34 @@ fn metrics(cx: &mut Context, node: &Node) -> Read<BTreeMap<MonitorId, DrillMetri
             // The monitor itself is wrong and recorded.
             None => continue,
         };
-        if let Some(metric) = metric(cx, node, unit) {
+        if let Some(metric) = metric(cx, node, unit, checks) {
+            if let DrillMetric::Pending { behind, .. } = metric {
+                pending.push((node.at, behind));
+            }
             out.insert(id, metric);
+        }
+    }
+    for (at, behind) in pending {
+        let named = !matches!(out.get(&behind), None | Some(DrillMetric::Lag(_)));
+        let replicates = matches!(cx.monitors.get(behind).and_then(Option::as_ref).map(|m| &m.source),
+            Some(Source::Metric(metric)) if metric.replication || out.contains_key(&behind));
+        if named || !replicates {
+            cx.error(at, "what is pending follows a monitor that reads a `lag`, and this one does not");
         }
     }
     Some(out)
 }
 
-fn metric(cx: &mut Context, node: &Node, unit: Unit) -> Read<DrillMetric> {
+fn metric(cx: &mut Context, node: &Node, unit: Unit, checks: &[DrillHealthCheck]) -> Read<DrillMetric> {
     let mut f = Fields::of(cx, node, "the metric's value")?;
-    let chosen = f.exactly_one(cx, "value", &["requests", "errors", "lag", "value"]);
+    let kinds = ["requests", "errors", "lag", "replica-lag", "pending", "health-check", "value"];
+    let chosen = f.exactly_one(cx, "value", &kinds);
     f.finish(cx);
     let (kind, node) = chosen?;
     let (wanted, word) = match kind {
-        "requests" => (Unit::Count, "count"),
+        "requests" | "pending" | "health-check" => (Unit::Count, "count"),
         "errors" => (Unit::Share, "percent"),
-        "lag" => (Unit::Time, "seconds"),
+        "lag" | "replica-lag" => (Unit::Time, "seconds"),
         _ => return cx.quantity(node, unit).map(|q| DrillMetric::Value(q.micros)),
     };
     if unit != wanted {
@@ -157,8 +220,38 @@ fn metric(cx: &mut Context, node: &Node, unit: Unit) -> Read<DrillMetric> {
     match kind {
         "requests" => cx.region(node).map(DrillMetric::Requests),
         "errors" => cx.region(node).map(DrillMetric::Errors),
+        "replica-lag" => replica_lag(cx, node),
+        "pending" => pending(cx, node),
+        "health-check" => {
+            let id = cx.words(node)?;
+            if !checks.iter().any(|c| c.id == id) {
+                let help = cx.suggest(&id, checks.iter().map(|c| c.id.as_str()));
+                cx.error_help(node.at, format!("there is no health check `{}` under `health-checks`", show(&id)), help);
+                return None;
+            }
+            Some(DrillMetric::HealthCheck(id))
+        }
         _ => cx.duration_us(node).map(DrillMetric::Lag),
     }
+}
+
+/// `ReplicaLag`, which says something else in every database (rule 16).
+fn replica_lag(cx: &mut Context, node: &Node) -> Read<DrillMetric> {
+    let mut f = Fields::of(cx, node, "the replica's lag")?;
+    let usual = f.need(cx, "usual", Context::duration_us);
+    let words = [("mysql", Database::Mysql), ("mariadb", Database::Mysql), ("postgresql", Database::Postgresql)];
+    let database = f.need(cx, "database", |cx, n| cx.word(n, &words));
+    let idle = f.maybe(cx, "idle", Context::boolean).unwrap_or(false);
+    f.finish(cx);
+    Some(DrillMetric::ReplicaLag { usual_us: usual?, database: database?, idle })
+}
+
+fn pending(cx: &mut Context, node: &Node) -> Read<DrillMetric> {
+    let mut f = Fields::of(cx, node, "what is pending")?;
+    let behind = f.need(cx, "behind", Context::monitor);
+    let per_second = f.need(cx, "per-second", |cx, n| cx.quantity(n, Unit::Count));
+    f.finish(cx);
+    Some(DrillMetric::Pending { behind: behind?, per_second: per_second?.micros })
 }
 
 fn opening(cx: &mut Context, node: &Node) -> Read<(At, Opening)> {

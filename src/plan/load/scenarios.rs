@@ -1,14 +1,15 @@
-//! The files beside a plan that say what goes wrong in a drill.
+//! The files beside a plan that say what goes wrong in a drill, and what should come of it.
 
+use super::conditions::{self, Purpose};
 use super::context::{Context, Read};
 use super::fields::Fields;
 use super::node::Node;
 use super::problem::show;
-use super::{Reader, sha256_hex};
-use crate::plan::{DrillMetric, DrillWorld, Fault, FaultAt, FaultKind, Scenario};
+use super::{Reader, faults, sha256_hex};
+use crate::plan::{Plan, Scenario};
 
 /// Longest time in a scenario, in milliseconds: the longest plan.
-const TIME_MS_MAX: i64 = 365 * 86_400_000;
+pub const TIME_MS_MAX: i64 = 365 * 86_400_000;
 /// Most scenarios of a plan.
 const SCENARIOS_MAX: usize = 200;
 
@@ -16,30 +17,30 @@ const SCENARIOS_MAX: usize = 200;
 pub const CALM: &str = "calm";
 
 /// Reads all scenarios in a folder, sorted by name, `calm` among them.
-pub fn read(r: &mut Reader<'_>, dir: &str, world: &DrillWorld) -> Vec<Scenario> {
+pub fn read(r: &mut Reader<'_>, dir: &str, plan: &Plan) -> Vec<Scenario> {
     let mut out = Vec::new();
     let names = r.files.list(&format!("{}{dir}", r.base));
     let stems: Vec<&str> = names.iter().filter_map(|n| n.strip_suffix(".yaml")).take(SCENARIOS_MAX).collect();
     let calm_is_a_file = stems.contains(&CALM);
     for stem in stems {
         let Some((root, hash)) = r.open(&format!("{dir}/{stem}.yaml"), None) else { continue };
-        out.extend(scenario(&mut r.cx, &root, stem, hash, world));
+        out.extend(scenario(&mut r.cx, &root, stem, hash, plan));
     }
     if !calm_is_a_file {
         out.push(Scenario {
             name: CALM.to_owned(),
             title: "Nothing goes wrong".to_owned(),
             hypothesis: "The plan is carried out from its first step to its last".to_owned(),
-            faults: Vec::new(),
             expect: "completed".to_owned(),
             hash: sha256_hex(b""),
+            ..Scenario::default()
         });
     }
     out.sort_by(|a, b| a.name.cmp(&b.name));
     out
 }
 
-fn scenario(cx: &mut Context, root: &Node, stem: &str, hash: String, world: &DrillWorld) -> Read<Scenario> {
+fn scenario(cx: &mut Context, root: &Node, stem: &str, hash: String, plan: &Plan) -> Read<Scenario> {
     let mut f = Fields::of(cx, root, "the scenario")?;
     let name = f.need(cx, "scenario", |cx, n| {
         let name = cx.name(n)?;
@@ -54,70 +55,46 @@ fn scenario(cx: &mut Context, root: &Node, stem: &str, hash: String, world: &Dri
     });
     let title = f.need(cx, "title", Context::words);
     let hypothesis = f.need(cx, "hypothesis", Context::words);
+    let conditions = |cx: &mut Context, n: &Node| conditions::read_own(cx, n, Purpose::Verify);
+    let steady_state = f.maybe(cx, "steady-state", conditions);
     let faults = f.maybe(cx, "faults", |cx, n| {
         let items = cx.list(n)?;
-        Some(items.iter().filter_map(|item| fault(cx, item, world)).collect())
+        Some(items.iter().filter_map(|item| faults::fault(cx, item, plan)).collect())
     });
+    let abort = f.maybe(cx, "abort", conditions);
     let words = [("completed", "completed"), ("rolled_back", "rolled_back"), ("held", "held")];
     let expect = f.need(cx, "expect", |cx, n| cx.word(n, &words));
+    let (expect_rollback, expect_rto_ms) = if expect == Some("rolled_back") {
+        let rollback = f.maybe(cx, "expect-rollback", |cx, n| rollback(cx, n, plan));
+        (rollback, f.maybe(cx, "expect-rto", |cx, n| cx.duration_ms_in(n, 1_000, TIME_MS_MAX)))
+    } else {
+        for key in ["expect-rollback", "expect-rto"] {
+            f.refuse(cx, key, "no rollback is expected");
+        }
+        (None, None)
+    };
     f.finish(cx);
     Some(Scenario {
         name: name?,
         title: title?,
         hypothesis: hypothesis?,
+        steady_state: steady_state.unwrap_or_default(),
         faults: faults.unwrap_or_default(),
+        abort: abort.unwrap_or_default(),
         expect: expect?.to_owned(),
+        expect_rollback,
+        expect_rto_ms,
         hash,
     })
 }
 
-fn fault(cx: &mut Context, node: &Node, world: &DrillWorld) -> Read<Fault> {
-    let mut f = Fields::of(cx, node, "the fault")?;
-    let at = f.need(cx, "at", fault_at);
-    let for_ms = f.maybe(cx, "for", |cx, n| cx.duration_ms_in(n, 1_000, TIME_MS_MAX));
-    let chosen = f.exactly_one(cx, "kind", &["region-down", "lag"]);
-    f.finish(cx);
-    let (kind, node) = chosen?;
-    let kind = if kind == "lag" { lag(cx, node, world) } else { cx.region(node).map(FaultKind::RegionDown) };
-    Some(Fault { at: at?, for_ms, kind: kind? })
-}
-
-fn fault_at(cx: &mut Context, node: &Node) -> Read<FaultAt> {
-    let mut f = Fields::of(cx, node, "the fault's time")?;
-    let chosen = f.exactly_one(cx, "time", &["step", "elapsed"]);
-    let at = match chosen {
-        Some(("step", n)) => {
-            let after = f.maybe(cx, "after", |cx, n| cx.duration_ms_in(n, 0, TIME_MS_MAX)).unwrap_or(0);
-            cx.step(n).map(|step| FaultAt::Step(step, after))
-        }
-        Some((_, n)) => {
-            f.refuse(cx, "after", "`elapsed` counts from the start of the run");
-            cx.duration_ms_in(n, 0, TIME_MS_MAX).map(FaultAt::Elapsed)
-        }
-        None => {
-            f.get(cx, "after");
-            None
-        }
-    };
-    f.finish(cx);
-    at
-}
-
-fn lag(cx: &mut Context, node: &Node, world: &DrillWorld) -> Read<FaultKind> {
-    let mut f = Fields::of(cx, node, "the lag")?;
-    let monitor = f.need(cx, "monitor", |cx, n| {
-        let id = cx.monitor(n)?;
-        let lags = matches!(world.metrics.get(&id), Some(DrillMetric::Lag(_)));
-        if !lags && cx.monitors.get(id).is_some_and(Option::is_some) {
-            cx.error_help(
-                n.at,
-                "only a monitor that reads a lag in drills can lag",
-                Some("give it `{lag: …}` under `drill.metrics`".to_owned()),
-            );
-        }
-        Some(id)
-    });
-    let to = f.need(cx, "to", Context::duration_us);
-    f.finish(cx);
-    Some(FaultKind::Lag(monitor?, to?))
+fn rollback(cx: &mut Context, node: &Node, plan: &Plan) -> Read<String> {
+    let name = cx.name(node)?;
+    // Of a plan that could not be read nothing is known to be missing.
+    if !cx.failed() && plan.rollbacks.iter().all(|r| r.name != name) {
+        let help = cx.suggest(&name, plan.rollbacks.iter().map(|r| r.name.as_str()));
+        cx.error_help(node.at, format!("there is no rollback `{}`", show(&name)), help);
+        return None;
+    }
+    Some(name)
 }
