@@ -1,6 +1,8 @@
 //! The loop that owns order: entries become durable, then effects are performed, and what comes of them goes back
 //! into the core as events. It never waits for I/O: the journal has a thread of its own, the backend its tasks.
 
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use crate::run::command::{Command, Reply};
 use crate::run::core::{Core, Draft, Outcome};
 use crate::run::entry::Entry;
 use crate::run::event::Event;
-use crate::run::snapshot::{LedgerView, Snapshot};
+use crate::run::snapshot::{LedgerView, Level, Snapshot};
 use crate::run::view::{self, Surroundings};
 
 mod backend;
@@ -40,6 +42,8 @@ pub struct Engine<B> {
     order: Order,
     wake: Millis,
     fenced: Option<String>,
+    /// Counted once, when the run has ended: nothing that is asked ten times a second may count 21 days.
+    requests_failed: OnceCell<Option<u64>>,
 }
 
 /// Why the loop ended.
@@ -57,7 +61,7 @@ impl<B: Backend> Engine<B> {
     pub fn new(core: Core, backend: B, around: Surroundings, writer: Writer, acks: mpsc::UnboundedReceiver<Ack>) -> Engine<B> {
         let order = Order::new(around.ledger.durable);
         let wake = backend.now();
-        Engine { core, backend, around, writer, acks, order, wake, fenced: None }
+        Engine { core, backend, around, writer, acks, order, wake, fenced: None, requests_failed: OnceCell::new() }
     }
 
     /// Writes the first entries of this engine's time.
@@ -139,7 +143,12 @@ impl<B: Backend> Engine<B> {
         let mut around = self.around.clone();
         around.drill = self.backend.drill_view();
         around.ledger.seq = self.core.run.entries;
-        view::snapshot(&self.core, self.backend.now(), &around)
+        let mut seen = view::snapshot(&self.core, self.backend.now(), &around);
+        if let (Some(result), Some((_, at))) = (&mut seen.result, self.core.run.finished) {
+            let count = || self.backend.requests_failed(self.core.run.started, at);
+            result.failed_requests = *self.requests_failed.get_or_init(count);
+        }
+        seen
     }
 
     /// Hash of the newest durable entry, hex.
@@ -219,9 +228,9 @@ impl<B: Backend> Engine<B> {
                     (published, dirty) = (Instant::now(), false);
                 }
                 event = self.backend.next(wake), if may_go_on => {
-                    let before = self.backend.is_flat_out().then(|| is_blocked(&self.core, self.backend.now()));
+                    let before = self.backend.is_flat_out().then(|| Attention::of(&self.core, self.backend.now()));
                     self.handle(event);
-                    if before.is_some_and(|before| before != is_blocked(&self.core, self.backend.now())) {
+                    if before.is_some_and(|before| Attention::of(&self.core, self.backend.now()).is_news_after(&before)) {
                         self.backend.stop_skipping();
                     }
                     dirty = true;
@@ -237,9 +246,25 @@ impl<B: Backend> Engine<B> {
     }
 }
 
-/// Whether the next step is blocked: a drill that skips ahead stops when a gate opens or shuts.
-fn is_blocked(core: &Core, now: Millis) -> bool {
-    crate::run::decide::blocked(core.ctx(now)).is_some()
+/// What a person would look up for although nothing was written: a drill that skips ahead stops there.
+struct Attention {
+    /// Whether the next step is blocked: its gate opens or shuts.
+    blocked: bool,
+    /// The alerts that are more than good to know.
+    alerts: BTreeSet<String>,
+}
+
+impl Attention {
+    fn of(core: &Core, now: Millis) -> Attention {
+        let ctx = core.ctx(now);
+        let alerts = view::alerts::alerts(ctx).into_iter().filter(|a| a.view.level >= Level::Caution).map(|a| a.key).collect();
+        Attention { blocked: crate::run::decide::blocked(ctx).is_some(), alerts }
+    }
+
+    /// An alert that goes away is no news.
+    fn is_news_after(&self, before: &Attention) -> bool {
+        self.blocked != before.blocked || !self.alerts.is_subset(&before.alerts)
+    }
 }
 
 /// A draft as the journal stores it.
