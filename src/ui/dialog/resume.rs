@@ -1,7 +1,7 @@
 //! End a hold?
 
 use super::{Popup, confirm_keys, labelled, paragraph};
-use crate::run::snapshot::{Snapshot, Status};
+use crate::run::snapshot::{Snapshot, Status, StepState};
 use crate::ui::text;
 use crate::ui::theme::Theme;
 
@@ -14,6 +14,17 @@ pub fn popup(snapshot: &Snapshot, theme: &Theme, width: usize) -> Popup {
         labelled(&mut lines, "because", reason, theme.caution(), theme, width);
         labelled(&mut lines, "for", &text::span((snapshot.now - since) / 1000 * 1000), theme.plain(), theme, width);
     }
-    paragraph(&mut lines, "Steps can be started again; what was in flight goes on.", theme.dim(), width);
-    Popup { title: "End the hold?".to_owned(), style: theme.frame(true), lines, keys: confirm_keys("continue", theme) }
+    let failed = snapshot.work.as_ref().filter(|work| work.rollback.is_some() && work.state == StepState::Failed);
+    let said = match failed {
+        Some(work) => format!("The rollback goes on: '{}' is tried again.", work.step),
+        None => "Steps can be started again; what was in flight goes on.".to_owned(),
+    };
+    paragraph(&mut lines, &said, theme.dim(), width);
+    Popup {
+        title: "End the hold?".to_owned(),
+        style: theme.frame(true),
+        lines,
+        keys: confirm_keys("continue", theme),
+        home: None,
+    }
 }
