@@ -18,8 +18,8 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 
 pub use self::identity::Identity;
 use self::keys::Keys;
-use crate::cloud::{Answer, Call, Failure, FailureKind, Millis, PollGroup, PollKind, Query, ROUTE53_REGION, Reading, Receipt};
-use crate::plan::{Action, MetricSource, MonitorId, Plan, Source};
+use crate::cloud::{Answer, Call, Failure, FailureKind, Millis, PollGroup, PollKind, Query, Reading, Receipt};
+use crate::plan::{Action, MetricSource, MonitorId, Plan, ROUTE53_REGION, Source};
 use crate::probe::Probe;
 
 mod checks;

@@ -258,6 +258,10 @@ impl Backend for Drill {
         Some(DrillView { speed: self.speed, skipping_to: self.skip_to.filter(|_| self.skipping()), faults: self.faults() })
     }
 
+    fn requests_failed(&self, from: Millis, until: Millis) -> Option<u64> {
+        Some(self.world.requests_failed(from, until))
+    }
+
     fn is_flat_out(&self) -> bool {
         self.flat_out || self.skipping()
     }

@@ -1,6 +1,8 @@
 //! The loop that owns order: entries become durable, then effects are performed, and what comes of them goes back
 //! into the core as events. It never waits for I/O: the journal has a thread of its own, the backend its tasks.
 
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,8 +12,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 pub use self::backend::Backend;
-pub use self::scribe::RUNBOOK;
 use self::ledger::{Ledger, News};
+pub use self::scribe::RUNBOOK;
 use self::scribe::Scribe;
 use crate::cloud::{CallId, Effect, Failure, FailureKind, Millis};
 use crate::journal::{Ack, JournalError, Spool, Writer};
@@ -47,6 +49,8 @@ pub struct Engine<B> {
     ledger: Ledger,
     scribe: Option<Scribe>,
     wake: Millis,
+    /// Counted once, when the run has ended: nothing that is asked ten times a second may count 21 days.
+    requests_failed: OnceCell<Option<u64>>,
 }
 
 /// Why the loop ended.
@@ -64,7 +68,7 @@ impl<B: Backend> Engine<B> {
     pub fn new(core: Core, backend: B, around: Surroundings, writer: Writer, acks: mpsc::UnboundedReceiver<Ack>) -> Engine<B> {
         let ledger = Ledger::new(writer, acks, &around.ledger, around.epoch);
         let wake = backend.now();
-        Engine { core, backend, around, ledger, scribe: None, wake }
+        Engine { core, backend, around, ledger, scribe: None, wake, requests_failed: OnceCell::new() }
     }
 
     /// Takes a spool into use, before the first entry is written. `left` are entries that were in it and are not in the
@@ -232,6 +236,10 @@ impl<B: Backend> Engine<B> {
         if let (Some(offer), Some(word)) = (&mut seen.offer, &around.ledger.spool.word) {
             offer.confirm_word = Some(word.clone());
         }
+        if let (Some(result), Some((_, at))) = (&mut seen.result, self.core.run.finished) {
+            let count = || self.backend.requests_failed(self.core.run.started, at);
+            result.failed_requests = *self.requests_failed.get_or_init(count);
+        }
         seen
     }
 
@@ -293,7 +301,11 @@ impl<B: Backend> Engine<B> {
             // The word has been looked at. A rollback that was held for the want of it goes on.
             Command::WithoutJournal { .. } if self.ledger.failed().is_some() => {
                 let said = "rolling back; entries go to standard error".to_owned();
-                return if self.rolling_back() && self.core.run.hold.is_some() { self.by_driver(Command::Continue) } else { Reply::Ok(said) };
+                return if self.rolling_back() && self.core.run.hold.is_some() {
+                    self.by_driver(Command::Continue)
+                } else {
+                    Reply::Ok(said)
+                };
             }
             _ => {}
         }
@@ -382,9 +394,9 @@ impl<B: Backend> Engine<B> {
                     (published, dirty) = (Instant::now(), false);
                 }
                 event = self.backend.next(wake), if may_go_on => {
-                    let before = self.backend.is_flat_out().then(|| is_blocked(&self.core, self.backend.now()));
+                    let before = self.backend.is_flat_out().then(|| Attention::of(&self.core, self.backend.now()));
                     self.handle(event);
-                    if before.is_some_and(|before| before != is_blocked(&self.core, self.backend.now())) {
+                    if before.is_some_and(|before| Attention::of(&self.core, self.backend.now()).is_news_after(&before)) {
                         self.backend.stop_skipping();
                     }
                     dirty = true;
@@ -403,9 +415,25 @@ impl<B: Backend> Engine<B> {
     }
 }
 
-/// Whether the next step is blocked: a drill that skips ahead stops when a gate opens or shuts.
-fn is_blocked(core: &Core, now: Millis) -> bool {
-    crate::run::decide::blocked(core.ctx(now)).is_some()
+/// What a person would look up for although nothing was written: a drill that skips ahead stops there.
+struct Attention {
+    /// Whether the next step is blocked: its gate opens or shuts.
+    blocked: bool,
+    /// The alerts that are more than good to know.
+    alerts: BTreeSet<String>,
+}
+
+impl Attention {
+    fn of(core: &Core, now: Millis) -> Attention {
+        let ctx = core.ctx(now);
+        let alerts = view::alerts::alerts(ctx).into_iter().filter(|a| a.view.level >= Level::Caution).map(|a| a.key).collect();
+        Attention { blocked: crate::run::decide::blocked(ctx).is_some(), alerts }
+    }
+
+    /// An alert that goes away is no news.
+    fn is_news_after(&self, before: &Attention) -> bool {
+        self.blocked != before.blocked || !self.alerts.is_subset(&before.alerts)
+    }
 }
 
 /// A ledger before anything was acknowledged by this engine.

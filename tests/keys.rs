@@ -4,7 +4,10 @@
 
 mod common;
 
-use common::{ASCII, calm, change_set, checklist, finished, keys, offered, outage, paint, stale};
+use common::{
+    ASCII, backing_off, calm, change_set, checklist, conflicted, control_plane_away, failed, finished, keys, offered, outage,
+    paint, proof_missing, rollback_failed, shut, stale,
+};
 use cutover::plan::FaultKind;
 use cutover::run::command::{Command, DrillCommand, Reply, Verb};
 use cutover::run::snapshot::Snapshot;
@@ -128,6 +131,169 @@ fn a_rollback_past_a_one_way_step_wants_the_region_typed() {
     let word = Some("eu-west-1".to_owned());
     let confirm = Command::ConfirmRollback { name: "immediate".into(), offer: "f1".into(), word };
     assert_eq!(commands(desk.press("Y", &snapshot)), [confirm]);
+}
+
+#[test]
+fn a_digit_chooses_another_rollback_and_only_what_is_then_shown_can_be_confirmed() {
+    let mut snapshot = offered();
+    let named = |name: &str| Command::PrepareRollback { name: Some(name.into()) };
+    let mut desk = Desk::new(&outage());
+    desk.press("R", &snapshot);
+    desk.see(&snapshot);
+    assert_eq!(commands(desk.press("1", &snapshot)), [], "it is shown already");
+    assert_eq!(commands(desk.press("9", &snapshot)), [], "no rollback has that key");
+    assert_eq!(commands(desk.press("2", &snapshot)), [named("switch")]);
+    assert_eq!(desk.press("Y", &snapshot), [], "the other one is asked for and not shown yet");
+    desk.see(&snapshot);
+    assert_eq!(desk.press("Y", &snapshot), [], "what is seen is still the one before");
+    let offer = snapshot.offer.as_mut().unwrap();
+    (offer.name, offer.fingerprint) = ("switch".into(), Some("s1".into()));
+    desk.see(&snapshot);
+    assert_eq!(desk.press_every(100, "Y", &snapshot), [], "shown too recently");
+    let confirm = Command::ConfirmRollback { name: "switch".into(), offer: "s1".into(), word: None };
+    assert_eq!(commands(desk.press("Y", &snapshot)), [confirm]);
+    assert_eq!(commands(desk.press("1", &snapshot)), [], "not after the confirmation");
+}
+
+#[test]
+fn a_refused_choice_goes_back_to_what_was_shown_and_says_why() {
+    let snapshot = offered();
+    let mut desk = Desk::new(&outage());
+    desk.press("R", &snapshot);
+    desk.see(&snapshot);
+    desk.press("3", &snapshot);
+    let prepare = Command::PrepareRollback { name: Some("forward".into()) };
+    desk.app.replied(&prepare, Reply::Refused("no such thing".into()), desk.now_ms);
+    assert!(desk.app.dialog().is_some());
+    assert_eq!(desk.press("Y", &snapshot), [], "it has to be looked at again");
+    desk.see(&snapshot);
+    let painted = common::text(&paint(&desk.app, &snapshot, 120, 40));
+    assert!(painted.contains("refused: no such thing"), "{painted}");
+    let confirm = Command::ConfirmRollback { name: "immediate".into(), offer: "f1".into(), word: None };
+    assert_eq!(commands(desk.press("Y", &snapshot)), [confirm]);
+}
+
+#[test]
+fn digits_inside_a_word_that_is_typed_choose_nothing() {
+    let snapshot = conflicted();
+    let mut desk = Desk::new(&outage());
+    desk.press("R", &snapshot);
+    desk.see(&snapshot);
+    assert_eq!(desk.press("eu-west-1", &snapshot), []);
+    let word = Some("eu-west-1".to_owned());
+    let confirm = Command::ConfirmRollback { name: "immediate".into(), offer: "f1".into(), word };
+    assert_eq!(commands(desk.press("Y", &snapshot)), [confirm], "not armed is a warning and no lock");
+}
+
+#[test]
+fn backing_off_is_shown_before_it_is_done() {
+    let snapshot = backing_off();
+    let mut desk = Desk::new(&outage());
+    assert_eq!(commands(desk.press("b", &snapshot)), [Command::PrepareBackOff]);
+    desk.see(&snapshot);
+    assert_eq!(desk.press("b<enter>", &snapshot), []);
+    assert_eq!(commands(desk.press("12", &snapshot)), [], "the rollbacks are chosen in their own dialog");
+    let confirm = Command::ConfirmRollback { name: "undo half".into(), offer: "b1".into(), word: None };
+    assert_eq!(commands(desk.press("Y", &snapshot)), [confirm]);
+    assert_eq!(sent("b<esc>", &snapshot), [Command::PrepareBackOff, Command::CancelRollback]);
+    assert_eq!(sent("bR", &snapshot), [Command::PrepareBackOff, prepare()], "the rollback is one key away");
+    assert_eq!(sent("b", &calm()), [], "nothing to take back");
+}
+
+#[test]
+fn a_choice_wants_a_reason_a_second_look_and_a_capital_y() {
+    let reason = || "seen by hand".to_owned();
+    let cases = [
+        ("O", shut(), Command::Override { step: "half".into(), reason: reason() }),
+        ("s", failed(), Command::Skip { step: "half".into(), reason: reason() }),
+        ("d", failed(), Command::DoneByHand { step: "half".into(), reason: reason() }),
+        ("s", rollback_failed(), Command::Skip { step: "full-delete-chime".into(), reason: reason() }),
+        ("O", proof_missing(), Command::Override { step: "full-delete-chime".into(), reason: reason() }),
+    ];
+    for (key, snapshot, command) in cases {
+        assert_eq!(sent(&format!("{key} seen by hand <enter>Y"), &snapshot), [command.clone()], "{key}");
+        assert_eq!(sent(&format!("{key}seen bo<bs>y hand<enter><bs><bs>d<enter>Y"), &snapshot), [command], "{key}");
+        for script in
+            ["Y", "<enter>Y", "  <enter>Y", "why<enter>", "why<enter><enter>", "why<enter>y", "why<enter><esc>Y", "why<esc>Y"]
+        {
+            assert_eq!(sent(&format!("{key}{script}"), &snapshot), [], "{key}{script}");
+        }
+    }
+}
+
+#[test]
+fn keys_typed_ahead_of_the_second_look_confirm_nothing() {
+    let snapshot = shut();
+    let mut desk = Desk::new(&snapshot);
+    assert_eq!(desk.press_every(20, "Owhy<enter>YYY", &snapshot), [], "as a paste into a terminal that does not mark it would");
+    assert_eq!(commands(desk.press("Y", &snapshot)).len(), 1);
+}
+
+#[test]
+fn while_a_reason_is_typed_keys_are_text_and_after_it_stopping_is_free_again() {
+    let snapshot = shut();
+    assert_eq!(sent("OR n Y a", &snapshot), []);
+    assert_eq!(sent("Owhy<enter> ", &snapshot), [hold()]);
+    assert_eq!(sent("Owhy<enter>R", &snapshot), [prepare()]);
+    // What justified it goes away while it is being typed: the rest of the sentence must not become keys.
+    let mut desk = Desk::new(&snapshot);
+    desk.press("Obecause the", &snapshot);
+    let open = calm();
+    desk.see(&open);
+    assert_eq!(desk.press(" Region is fine nY<enter>Y", &open), []);
+    assert!(desk.app.dialog().is_some());
+    let painted = common::text(&paint(&desk.app, &open, 100, 30));
+    assert!(painted.contains("! not possible any more"), "{painted}");
+    // In front of the last key it closes instead, as every other dialog does.
+    let mut desk = Desk::new(&snapshot);
+    desk.press("Owhy<enter>", &snapshot);
+    desk.see(&open);
+    assert!(desk.app.dialog().is_none());
+    assert_eq!(desk.press("Y", &open), []);
+}
+
+#[test]
+fn a_choice_that_is_not_possible_says_why_and_opens_nothing() {
+    let snapshot = rollback_failed();
+    for (key, why) in [("d", "skip its step"), ("O", "nothing waits for its proof")] {
+        let mut desk = Desk::new(&snapshot);
+        assert_eq!(desk.press(key, &snapshot), []);
+        assert!(desk.app.dialog().is_none(), "{key}");
+        assert!(desk.app.notice().unwrap().text.contains(why), "{key}");
+    }
+}
+
+#[test]
+fn the_palette_does_what_keys_do_and_nothing_more() {
+    let snapshot = shut();
+    assert_eq!(sent(":hold<enter>", &snapshot), [hold()]);
+    assert_eq!(sent(":.<enter>", &snapshot), [Command::Drill { what: DrillCommand::SkipAhead }], "by its key");
+    assert_eq!(sent(":go on<enter>", &snapshot), [], "what asks for a confirmation still does");
+    assert_eq!(sent(":go on<enter>Y", &snapshot), [Command::GoOn]);
+    assert_eq!(sent(":override<enter>why<enter>Y", &snapshot).len(), 1);
+    assert_eq!(sent(":roll<enter>", &snapshot), [prepare()]);
+    assert_eq!(sent(":R Y n<esc>", &snapshot), [], "keys are text");
+    assert_eq!(sent(":xyzzy<enter>Y", &snapshot), [], "nothing is called that");
+    assert_eq!(sent(":<esc>hold<enter>", &snapshot), []);
+    let mut desk = Desk::new(&snapshot);
+    assert_eq!(desk.press_every(20, ":go on<enter>YY", &snapshot), [], "typed ahead");
+    let mut desk = Desk::new(&snapshot);
+    assert_eq!(desk.press(":next<enter>", &snapshot), []);
+    assert!(desk.app.notice().unwrap().text.contains("recordings lag"), "blocked says why");
+    assert_eq!(sent(":fault<enter>1Y", &stale()), [], "a live run has no faults to offer");
+    assert_eq!(sent(":go on<enter>Y", &common::rehearsing()), []);
+}
+
+#[test]
+fn what_still_works_without_a_region_is_only_to_be_looked_at() {
+    let snapshot = control_plane_away();
+    let mut desk = Desk::new(&snapshot);
+    assert_eq!(desk.press(":without us-east-1<enter>Yjk<enter>", &snapshot), []);
+    let painted = common::text(&paint(&desk.app, &snapshot, 120, 40));
+    assert!(painted.contains("Without us-east-1"), "{painted}");
+    assert_eq!(desk.press("<esc>", &snapshot), []);
+    assert!(desk.app.dialog().is_none());
+    assert_eq!(sent(":without us-east-1<enter>R", &snapshot), [prepare()], "the rollback is one key away");
 }
 
 #[test]
@@ -260,7 +426,7 @@ fn the_bell_rings_once_for_each_new_alert() {
 
 #[test]
 fn snapshots_and_commands_survive_json() {
-    for snapshot in [calm(), outage(), offered(), stale(), finished(), checklist(), change_set()] {
+    for snapshot in [calm(), outage(), conflicted(), stale(), finished(), checklist(), change_set(), shut(), rollback_failed()] {
         let json = serde_json::to_string(&snapshot).unwrap();
         assert_eq!(serde_json::from_str::<Snapshot>(&json).unwrap(), snapshot);
     }
@@ -273,6 +439,10 @@ fn snapshots_and_commands_survive_json() {
         Command::Drill { what: DrillCommand::SkipAhead },
         hold(),
         prepare(),
+        Command::PrepareBackOff,
+        Command::Override { step: "a".into(), reason: "b".into() },
+        Command::Skip { step: "a".into(), reason: "b".into() },
+        Command::DoneByHand { step: "a".into(), reason: "b".into() },
     ];
     for command in all {
         let json = serde_json::to_string(&command).unwrap();
@@ -292,7 +462,7 @@ fn next(state: &mut u64) -> u64 {
 fn twenty_thousand_random_keys_never_panic_and_three_esc_close_everything() {
     const KEYS: &[char] = &[
         'n', 'N', 'Y', 'R', 'u', 'c', 'A', 'a', 'm', 'i', 'f', '1', '2', '3', '4', '5', '.', '[', ']', '+', 'j', 'k', 'g', 'G',
-        'y', '?', 'q', ' ', 'x', '日', '\u{7}',
+        'y', '?', 'q', ' ', 'x', '日', '\u{7}', ':', 'O', 's', 'd', 'b', 'w',
     ];
     const OTHERS: &[Key] = &[
         Key::Enter,
@@ -311,7 +481,22 @@ fn twenty_thousand_random_keys_never_panic_and_three_esc_close_everything() {
         Key::Ctrl('z'),
         Key::Ctrl('l'),
     ];
-    let snapshots = [calm(), common::blocked(), outage(), offered(), stale(), finished(), checklist(), change_set()];
+    let snapshots = [
+        calm(),
+        common::blocked(),
+        outage(),
+        offered(),
+        stale(),
+        finished(),
+        checklist(),
+        change_set(),
+        shut(),
+        failed(),
+        conflicted(),
+        backing_off(),
+        rollback_failed(),
+        proof_missing(),
+    ];
     let mut app = App::new(&ASCII);
     let mut state = 7;
     let mut pick = |count: usize| usize::try_from(next(&mut state)).unwrap() % count;

@@ -267,9 +267,18 @@ async fn it_says_what_it_is_about() {
     let engine = case.before("shift-100").await;
     let text = live(&engine, Source::Engine);
     let hash = &case.loaded.plan.manifest.hash;
-    for said in ["run TEST", hash, "123456789012", "head ab", "- read: api.example.com at 2026-01-05T", "the weights before the first shift",
-        "this is the one that the rollback key offers now", "- state: ARMED", "- proved: immediate ARMED", "window: since 2026-01-05T"]
-    {
+    for said in [
+        "run TEST",
+        hash,
+        "123456789012",
+        "head ab",
+        "- read: api.example.com at 2026-01-05T",
+        "the weights before the first shift",
+        "this is the one that the rollback key offers now",
+        "- state: ARMED",
+        "- proved: immediate ARMED",
+        "window: since 2026-01-05T",
+    ] {
         assert!(text.contains(said), "'{said}' is not in\n{text}");
     }
     assert_eq!(written_at_entry(&text), Some(engine.core.run.entries));

@@ -5,8 +5,8 @@
 mod common;
 
 use common::{
-    ASCII, PLAIN, UNICODE, blocked, calm, change_set, checklist, disconnected, draining, finished, keys, offered, outage, paint,
-    rehearsing, stale, text,
+    ASCII, PLAIN, UNICODE, backing_off, blocked, calm, change_set, checklist, conflicted, control_plane_away, disconnected,
+    draining, failed, finished, keys, offered, outage, paint, proof_missing, rehearsing, rollback_failed, shut, stale, text,
 };
 use cutover::run::snapshot::{Snapshot, StepState, Verdict};
 use cutover::ui::Options;
@@ -68,6 +68,41 @@ fn monitors_that_have_gone_silent() {
 #[test]
 fn the_result_card() {
     all_sizes("result", &finished(), "");
+}
+
+#[test]
+fn the_way_back_without_its_control_plane() {
+    all_sizes("control_plane_away", &control_plane_away(), "4");
+    insta::assert_snapshot!("control_plane_away_zoom_80x24", text(&screen(ASCII, &control_plane_away(), "4+", 80, 24)));
+    all_sizes("without_region", &control_plane_away(), ":without us<enter>");
+}
+
+#[test]
+fn a_conflict_is_shown_with_both_sides() {
+    all_sizes("conflict", &conflicted(), "R");
+}
+
+#[test]
+fn choices_when_the_plans_own_way_does_not_go_on() {
+    all_sizes("failed", &failed(), "");
+    all_sizes("override", &shut(), "O");
+    all_sizes("override_review", &shut(), "Oseen at the bucket itself: nothing is missing<enter>");
+    all_sizes("skip", &failed(), "sthe record was set by hand at 02:40, see the incident<enter>");
+    all_sizes("by_hand", &failed(), "d");
+    all_sizes("back_off", &backing_off(), "b");
+}
+
+#[test]
+fn a_rollback_that_wants_a_hand() {
+    all_sizes("rollback_failed", &rollback_failed(), "");
+    all_sizes("rollback_skip", &rollback_failed(), "s");
+    all_sizes("proof_missing", &proof_missing(), "");
+}
+
+#[test]
+fn the_command_palette() {
+    all_sizes("palette", &shut(), ":");
+    insta::assert_snapshot!("palette_found_80x24", text(&screen(ASCII, &shut(), ":fau", 80, 24)));
 }
 
 #[test]
@@ -219,4 +254,90 @@ fn an_open_checklist_comes_before_its_verify() {
     let painted = text(&screen(ASCII, &snapshot, "", 80, 24));
     let (items, verify) = (painted.find("phones are answered").unwrap(), painted.find("verify to be done").unwrap());
     assert!(items < verify, "{painted}");
+}
+
+#[test]
+fn the_credentials_time_is_quiet_then_a_caution_then_a_word() {
+    let line = |left: Option<i64>| {
+        let mut snapshot = calm();
+        snapshot.credentials_expire = left.map(|left| snapshot.now + left);
+        screen(ASCII, &snapshot, "", 120, 40)
+    };
+    let first = |buffer: &Buffer| text(buffer).lines().next().unwrap().to_owned();
+    assert!(first(&line(Some(7_500_000))).contains(" creds 2h05m "));
+    assert!(!first(&line(None)).contains("creds"));
+    let low = line(Some(29 * 60_000 + 30_000));
+    assert!(first(&low).contains("! creds 29m "), "{}", first(&low));
+    assert_eq!(style_of(&low, "! creds").fg, Some(Color::Yellow));
+    let over = line(Some(-5_000));
+    assert_eq!(style_of(&over, "creds EXPIRED").fg, Some(Color::Red));
+    // Trouble with them is kept where the calm figure gives way.
+    assert!(first(&screen(ASCII, &calm(), "", 80, 24)).contains("DRILL"));
+    let mut small = calm();
+    small.credentials_expire = Some(small.now - 1);
+    assert!(first(&screen(ASCII, &small, "", 80, 24)).contains("creds EXPIRED"));
+}
+
+#[test]
+fn what_is_not_armed_or_cannot_be_done_is_amber_with_a_word() {
+    let rollback = screen(ASCII, &conflicted(), "R", 120, 40);
+    for needle in ["! NOT ARMED", "Nothing proves", "will not undo  ", "type eu-west-1"] {
+        let style = style_of(&rollback, needle);
+        let amber = style.fg == Some(Color::Yellow) || needle.starts_with("will");
+        assert!(amber, "{needle}: {style:?}");
+    }
+    let undo = screen(ASCII, &conflicted(), "4", 120, 40);
+    for needle in ["NOT ARMED", "[!] NO", "[?] unknown"] {
+        assert_eq!(style_of(&undo, needle).fg, Some(Color::Yellow), "{needle}");
+    }
+    let over = screen(ASCII, &shut(), "O", 120, 40);
+    for needle in ["! FAIL", "It takes 2 people", "why?"] {
+        assert_eq!(style_of(&over, needle).fg, Some(Color::Yellow), "{needle}");
+    }
+    let without = screen(ASCII, &control_plane_away(), ":without us-east-1<enter>", 120, 40);
+    assert_eq!(style_of(&without, "[!] needs it").fg, Some(Color::Yellow));
+    assert_eq!(style_of(&without, "[x] works").fg, Some(Color::Green));
+    let mut late = finished();
+    late.result.as_mut().unwrap().objective_rto_ms = 60_000;
+    let missed = screen(ASCII, &late, "", 120, 40);
+    assert_eq!(style_of(&missed, "[!] MISSED").fg, Some(Color::Red));
+    assert_eq!(style_of(&missed, "[x] met").fg, Some(Color::Green));
+}
+
+#[test]
+fn a_journal_that_has_failed_is_said_where_the_rollback_is_confirmed() {
+    let mut snapshot = offered();
+    snapshot.ledger.failed = Some("no space left on device".into());
+    let painted = text(&screen(ASCII, &snapshot, "R", 80, 24));
+    assert!(painted.contains("! the journal cannot be written (no space left on device)"), "{painted}");
+    assert!(painted.contains("spool"), "{painted}");
+}
+
+#[test]
+fn the_footer_shows_the_other_choices_when_the_plans_way_does_not_go_on_and_not_before() {
+    let footer = |snapshot: &Snapshot| text(&screen(ASCII, snapshot, "", 160, 45)).lines().nth(44).unwrap().to_owned();
+    let mut calm = calm();
+    calm.verbs.extend(failed().verbs);
+    calm.verbs.retain(|(verb, _)| *verb != cutover::run::command::Verb::BackOff);
+    for choice in ["O override", "s skip step", "d done by hand", "b back off"] {
+        assert!(!footer(&calm).contains(choice), "{choice}");
+    }
+    for choice in ["s skip step", "d done by hand", "b back off"] {
+        assert!(footer(&failed()).contains(choice), "{choice}");
+    }
+    assert!(!footer(&failed()).contains("O override"), "its gate is open");
+    assert!(footer(&shut()).contains("O override"));
+    assert!(footer(&rollback_failed()).contains("c continue  s skip step"));
+}
+
+#[test]
+fn without_a_region_says_what_leads_into_it_and_what_it_would_silence() {
+    let mut snapshot = calm();
+    snapshot.monitors[1].region = Some("eu-west-1".into());
+    let painted = text(&screen(ASCII, &snapshot, ":without eu-west-1<enter>", 100, 40));
+    assert!(painted.contains("1 of 3 rollbacks work"), "{painted}");
+    assert!(painted.contains("immediate [!] leads to it"), "{painted}");
+    assert!(painted.contains("may go silent, and keep their gates shut: Chime stack Ireland"), "{painted}");
+    let nowhere = text(&screen(ASCII, &snapshot, ":without ap-south-2<enter>", 100, 40));
+    assert!(nowhere.contains("Without ap-south-2") && nowhere.contains("3 of 3 rollbacks work"), "{nowhere}");
 }

@@ -195,9 +195,8 @@ impl Case {
         };
         let case = Case { loaded, scenario, meta, home: tempfile::tempdir().unwrap() };
         let until = case.loaded.plan.step_named(step).unwrap();
-        let mut engine = build(&case.loaded, &case.scenario, &case.folder("base"), &case.meta, "auto".into())
-            .map_err(|f| f.message)
-            .unwrap();
+        let mut engine =
+            build(&case.loaded, &case.scenario, &case.folder("base"), &case.meta, "auto".into()).map_err(|f| f.message).unwrap();
         drive(&mut engine, &mut Operator::new(3), Until::Step(until)).await;
         engine.settle().await;
         engine.close();

@@ -263,6 +263,7 @@ pub fn report(screen: &Snapshot, head: &str, scenario: &Scenario, seed: u64, met
         "rpo_seconds": rpo_ms.map(seconds),
         "downtime_seconds": seconds(screen.downtime_ms),
         "downtime_budget_seconds": seconds(screen.budget_ms),
+        "failed_requests": screen.result.as_ref().and_then(|r| r.failed_requests),
         "journal_entries": screen.ledger.seq,
         "journal_head": head,
     })
@@ -279,5 +280,8 @@ fn print_report(report: &serde_json::Value) {
         println!("RTO {} s, RPO {} s (SIMULATED)", report["rto_seconds"], report["rpo_seconds"]);
     }
     println!("downtime {} s of {} s", report["downtime_seconds"], report["downtime_budget_seconds"]);
+    if report["failed_requests"].is_u64() {
+        println!("{} requests of users failed (SIMULATED)", report["failed_requests"]);
+    }
     println!("journal: run {}, {} entries, head {}", text("run"), report["journal_entries"], text("journal_head"));
 }

@@ -66,7 +66,6 @@ fn from_journal(folder: &Path) -> Result<(u64, String), Failed> {
     let now = if meta.drill { told.newest_at().unwrap_or(0) } else { system_now() };
     let watch = as_left(&told.core.plan, &told.core.run);
     let core = Core { watch, ..told.core };
-    let facts =
-        Facts { run: meta.run_id, drill: meta.drill, entry: ledger.seq, head: ledger.head, source: Source::Journal };
+    let facts = Facts { run: meta.run_id, drill: meta.drill, entry: ledger.seq, head: ledger.head, source: Source::Journal };
     Ok((ledger.seq, write(core.ctx(now), &facts).text()))
 }

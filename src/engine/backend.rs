@@ -39,6 +39,11 @@ pub trait Backend {
         None
     }
 
+    /// How many requests of users failed between two times, where that is known.
+    fn requests_failed(&self, _from: Millis, _until: Millis) -> Option<u64> {
+        None
+    }
+
     /// True while time passes as fast as the machine can.
     fn is_flat_out(&self) -> bool {
         false

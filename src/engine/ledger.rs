@@ -155,8 +155,7 @@ impl Ledger {
 
     /// Gives the journal what it does not have yet. What had to wait is marked as late.
     fn hand_over(&mut self, joined: Option<Millis>) {
-        let rest: Vec<journal::Draft> =
-            self.order.behind(self.handed).map(|(_, draft)| stored(draft, joined)).collect();
+        let rest: Vec<journal::Draft> = self.order.behind(self.handed).map(|(_, draft)| stored(draft, joined)).collect();
         if !rest.is_empty() {
             self.writer.append(rest);
             self.handed = self.order.last();

@@ -84,8 +84,7 @@ impl Record {
             value.as_object_mut().map(|object| object.remove(LATE));
             value
         };
-        (self.at, &self.kind, &self.actor) == (stored.at, &stored.kind, &stored.actor)
-            && plain(&self.body) == plain(&stored.body)
+        (self.at, &self.kind, &self.actor) == (stored.at, &stored.kind, &stored.actor) && plain(&self.body) == plain(&stored.body)
     }
 }
 
@@ -130,8 +129,7 @@ impl Spool {
         let path = folder.join(SPOOL);
         let fresh = !path.exists();
         let failed = |e| JournalError::io(&path, "prepare the spool", e);
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
         let (_, used, sum) = parse(&bytes);

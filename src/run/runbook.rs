@@ -105,7 +105,10 @@ fn stamp(ctx: Ctx<'_>, facts: &Facts, applies: &[&Rollback]) -> String {
             }
         }
         Source::Journal => {
-            line(&mut out, "- read: NOTHING. Computed from the journal alone: the records are taken to be as this run left them.");
+            line(
+                &mut out,
+                "- read: NOTHING. Computed from the journal alone: the records are taken to be as this run left them.",
+            );
         }
     }
     out
@@ -168,7 +171,8 @@ fn chapter(ctx: Ctx<'_>, facts: &Facts, rollback: &Rollback, offered: bool) -> S
     line(&mut out, &format!("- leads to: {} ({})", rollback.to, plain(plan.region_label(&rollback.to))));
     if let Some(from) = window_start(ctx, rollback) {
         let after = rollback.after.map_or("the start", |s| plan.steps[s].id.as_str());
-        let until = rollback.until_ms.map_or_else(|| "and has no end".to_owned(), |until| format!("until {}", time(from + until)));
+        let until =
+            rollback.until_ms.map_or_else(|| "and has no end".to_owned(), |until| format!("until {}", time(from + until)));
         line(&mut out, &format!("- window: since {} ({after}) {until}", time(from)));
     }
     line(&mut out, &format!("- state: {}", state(ctx, facts, rollback)));
@@ -245,11 +249,9 @@ impl Part {
 
 fn call_lines(call: &Call) -> Vec<String> {
     match call {
-        Call::ChangeRecords { delete, create, .. } => delete
-            .iter()
-            .map(|r| format!("delete `{r}`"))
-            .chain(create.iter().map(|r| format!("create `{r}`")))
-            .collect(),
+        Call::ChangeRecords { delete, create, .. } => {
+            delete.iter().map(|r| format!("delete `{r}`")).chain(create.iter().map(|r| format!("create `{r}`"))).collect()
+        }
         Call::DeleteStack { region, stack } => vec![format!("delete the stack `{stack}` in {region}")],
         Call::UpdateHealthCheck { id, inverted, .. } => vec![format!("health check `{id}`: inverted {inverted}")],
         Call::PutMetric { region, namespace, metric, .. } => vec![format!("metric `{namespace}` `{metric}` in {region}")],

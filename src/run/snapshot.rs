@@ -252,8 +252,12 @@ pub struct StepView {
 /// The current step in detail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkView {
-    /// Id of the step, or `rollback NAME: STEP`.
+    /// Id of the step, or `rollback STEP`, or `undo STEP`.
     pub id: String,
+    /// Id that an override, a skip or "done by hand" names; empty for an undo, which has no step of its own.
+    pub step: String,
+    /// The rollback that it is part of.
+    pub rollback: Option<String>,
     /// Title.
     pub title: String,
     /// Note of the plan; may be empty.
@@ -284,6 +288,10 @@ pub struct WorkView {
     pub output: Vec<String>,
     /// Why it cannot be started now, if so.
     pub blocked: Option<String>,
+    /// How many people have to want an override of its gate.
+    pub override_people: u32,
+    /// Who wants one, and why.
+    pub override_asked: Vec<(String, String)>,
 }
 
 /// A call, for people.
@@ -608,6 +616,8 @@ pub struct ResultView {
     pub downtime_ms: i64,
     /// Downtime allowed.
     pub budget_ms: i64,
+    /// Requests of users that failed, where that is known: a simulated cloud counts them.
+    pub failed_requests: Option<u64>,
     /// Objectives: recovery time and recovery point, in milliseconds.
     pub objective_rto_ms: i64,
     /// Recovery point objective.

@@ -4,14 +4,14 @@ use self::alerts::alerts;
 use self::call::call_view;
 use super::change::{self, Read};
 use super::core::Core;
-use super::decide::{Ctx, blocked, rolled_back};
-use super::entry::RollbackRef;
+use super::decide::{Ctx, blocked, moves_traffic, rolled_back};
+use super::entry::{JobRef, RollbackRef};
 use super::snapshot::{
     CallView, ConditionView, DiffLine, DrillView, Freshness, Identity, LedgerView, Level, MonitorView, OutageView, PhaseView,
     ResultView, RtoView, Snapshot, Status, StepState, StepView, Verdict, WorkView,
 };
-use super::state::{CallRun, CallState, Job, definition, restored_by};
-use super::{gate, job, outage};
+use super::state::{CallRun, CallState, Job, RollbackRun, definition, restored_by};
+use super::{gate, job, outage, rollback};
 use crate::cloud::{Call, Millis, Value};
 use crate::plan::{Action, ConditionId, MonitorId, Role, Source, Stat, Step, Undo, format_ms};
 
@@ -191,11 +191,17 @@ fn work(ctx: Ctx<'_>) -> Option<WorkView> {
     if run.finished.is_some() || rolled_back(run) {
         return None;
     }
+    if let Some(active) = run.active_rollback() {
+        return rollback_waits(ctx, active);
+    }
     let step = &ctx.plan.steps[run.next_step()?];
     let state = &run.steps[run.next_step()?];
     let preview = preview(ctx, &step.action);
+    let (override_people, override_asked) = overrides(ctx, &JobRef::Step(step.id.clone()), step);
     Some(WorkView {
         id: step.id.clone(),
+        step: step.id.clone(),
+        rollback: None,
         title: step.title.clone(),
         note: step.note.clone(),
         doing: if state.reason.is_empty() { String::new() } else { format!("{}: {}", state.state.word(), state.reason) },
@@ -211,7 +217,50 @@ fn work(ctx: Ctx<'_>) -> Option<WorkView> {
         confirm_word: None,
         output: Vec::new(),
         blocked: blocked(ctx),
+        override_people,
+        override_asked,
     })
+}
+
+/// The step of a rollback that is next while nothing goes on: it failed, waits for its proof, or is held.
+fn rollback_waits(ctx: Ctx<'_>, active: &RollbackRun) -> Option<WorkView> {
+    let (job, step) = rollback::next_job(ctx.plan, active)?;
+    let failure = ctx.run.hold.as_ref().and_then(|hold| hold.reason.strip_prefix(&format!("{job} failed: ")));
+    let proof = step.filter(|s| !moves_traffic(&s.action)).map(|s| s.gate.as_slice()).unwrap_or_default();
+    let shut = match gate::all(ctx.plan, ctx.watch, proof, ctx.now) {
+        Verdict::Pass => None,
+        Verdict::Fail(why) => Some(why),
+        Verdict::Unknown(why) => Some(format!("UNKNOWN {why}")),
+    };
+    let (override_people, override_asked) = step.map_or((1, Vec::new()), |s| overrides(ctx, &job, s));
+    Some(WorkView {
+        id: job.to_string(),
+        step: step.map(|s| s.id.clone()).unwrap_or_default(),
+        rollback: Some(active.of.to_string()),
+        title: step.map_or_else(|| job.to_string(), |s| s.title.clone()),
+        note: step.map(|s| s.note.clone()).unwrap_or_default(),
+        doing: failure.map_or_else(String::new, |why| format!("failed: {why}")),
+        state: if failure.is_some() { StepState::Failed } else { StepState::Pending },
+        since: ctx.run.hold.as_ref().map(|hold| hold.since),
+        expected_ms: step.map_or(0, |s| s.expected_ms),
+        gate: proof.iter().map(|id| condition(ctx, *id, true)).collect(),
+        verify: step.map(conditions_of).unwrap_or_default().iter().map(|id| condition(ctx, *id, false)).collect(),
+        call: step.and_then(|s| preview(ctx, &s.action)),
+        items: step.map(|s| items(&s.action, None)).unwrap_or_default(),
+        approvals: step.and_then(|s| approvals(&s.action, None)),
+        change_set: Vec::new(),
+        confirm_word: None,
+        output: Vec::new(),
+        blocked: shut.map(|why| format!("waits for its proof: {why}")),
+        override_people,
+        override_asked,
+    })
+}
+
+/// How many people an override of a step's gate takes, and who has asked for one.
+fn overrides(ctx: Ctx<'_>, job: &JobRef, step: &Step) -> (u32, Vec<(String, String)>) {
+    let asked = ctx.run.overrides.get(job).into_iter().flatten();
+    (step.override_people, asked.map(|(who, why)| (who.clone(), why.clone())).collect())
 }
 
 fn conditions_of(step: &Step) -> &[ConditionId] {
@@ -256,6 +305,8 @@ fn job_view(ctx: Ctx<'_>, job: &Job) -> WorkView {
     };
     WorkView {
         id: job.of.to_string(),
+        step: definition.map(|s| s.id.clone()).unwrap_or_default(),
+        rollback: ctx.run.active_rollback().map(|r| r.of.to_string()),
         title: definition.map_or_else(|| job.of.to_string(), |s| s.title.clone()),
         note: definition.map(|s| s.note.clone()).unwrap_or_default(),
         doing: doing(ctx, job, action, last),
@@ -282,6 +333,8 @@ fn job_view(ctx: Ctx<'_>, job: &Job) -> WorkView {
         change_set: change_set.filter(|_| !job.reviewed).map(|info| info.changes.clone()).unwrap_or_default(),
         output,
         blocked: blocked(ctx),
+        override_people: definition.map_or(1, |s| s.override_people),
+        override_asked: Vec::new(),
     }
 }
 
@@ -446,6 +499,7 @@ fn result(ctx: Ctx<'_>) -> Option<ResultView> {
         rpo_ms: rollback.and_then(|r| r.lag_ms),
         downtime_ms: ctx.run.downtime_ms(at),
         budget_ms: ctx.plan.downtime_budget_ms(),
+        failed_requests: None,
         objective_rto_ms: ctx.plan.objectives.rto_ms,
         objective_rpo_ms: ctx.plan.objectives.rpo_ms,
     })

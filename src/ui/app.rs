@@ -4,8 +4,10 @@
 use ratatui::layout::Rect;
 
 use super::Options;
-use super::dialog::{Dialog, Rollback, Turn};
-use super::keymap::{self, Key, Meaning};
+use super::dialog::choice::What;
+use super::dialog::rollback::Of;
+use super::dialog::{Choice, Dialog, Palette, Rollback, Turn};
+use super::keymap::{self, Binding, Key, Meaning};
 use super::layout;
 use super::panel::{self, Panel};
 use super::text;
@@ -72,6 +74,15 @@ pub fn allowed(snapshot: &Snapshot, verb: Verb) -> Allowed {
         Some((_, Some(reason))) => Allowed::Blocked(reason.clone()),
         None => Allowed::No,
     }
+}
+
+/// Whether the plan's own way does not go on: a step failed, a gate is shut, or a rollback waits for somebody. Then the
+/// other choices are worth a place in the footer.
+#[must_use]
+pub fn stuck(snapshot: &Snapshot) -> bool {
+    let work = snapshot.work.as_ref();
+    let failed = work.is_some_and(|work| matches!(work.state, StepState::Failed | StepState::Interrupted));
+    failed || allowed(snapshot, Verb::Override) == Allowed::Yes
 }
 
 /// Whether the days before a drill's opening step are still being rehearsed: what is shown is the moment before.
@@ -279,15 +290,16 @@ impl App {
         if let Some(dialog) = self.dialog.take() {
             return self.in_dialog(dialog, key, snapshot, now_ms);
         }
-        match keymap::find(key) {
-            // A key now would mean a step that is not the one it will find.
-            Some(binding) if binding.verb.is_some_and(|verb| verb != Verb::Hold) && rehearsing(snapshot) => {
-                self.say("the days before are being rehearsed: a moment", Level::Ok, now_ms);
-                Vec::new()
-            }
-            Some(binding) => self.perform(binding.meaning, snapshot, now_ms),
-            None => Vec::new(),
+        keymap::find(key).map_or_else(Vec::new, |binding| self.mean(binding, snapshot, now_ms))
+    }
+
+    fn mean(&mut self, binding: &Binding, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
+        // A key now would mean a step that is not the one it will find.
+        if binding.verb.is_some_and(|verb| verb != Verb::Hold) && rehearsing(snapshot) {
+            self.say("the days before are being rehearsed: a moment", Level::Ok, now_ms);
+            return Vec::new();
         }
+        self.perform(binding.meaning, snapshot, now_ms)
     }
 
     fn in_dialog(&mut self, mut dialog: Dialog, key: Key, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
@@ -299,7 +311,9 @@ impl App {
                     return Self::hold();
                 }
                 Key::Char(' ') => return Self::hold(),
-                Key::Char('R') if !dialog.is_rollback() => return self.perform(Meaning::Rollback, snapshot, now_ms),
+                Key::Char('R') if !matches!(&dialog, Dialog::Rollback(shown) if shown.is_of_plan()) => {
+                    return self.perform(Meaning::Rollback, snapshot, now_ms);
+                }
                 _ => {}
             }
         }
@@ -310,6 +324,11 @@ impl App {
         }
         match dialog.handle(key, snapshot) {
             Turn::Stay => self.dialog = Some(dialog),
+            Turn::Anew => self.open(dialog, now_ms),
+            Turn::Open(other) => self.open(other, now_ms),
+            Turn::Perform(meaning) => {
+                return keymap::binding(meaning).map_or_else(Vec::new, |binding| self.mean(binding, snapshot, now_ms));
+            }
             Turn::Scroll(lines) => {
                 self.dialog = Some(dialog);
                 self.scroll_dialog(lines, snapshot);
@@ -356,7 +375,7 @@ impl App {
             Meaning::Hold => return Self::hold(),
             Meaning::Rollback => {
                 // Always sent, whatever this screen believes: whether it is possible is the engine's to say.
-                self.open(Dialog::Rollback(Rollback::default()), now_ms);
+                self.open(Dialog::Rollback(Rollback::new(Of::Plan)), now_ms);
                 return vec![Action::Send(Command::PrepareRollback { name: None })];
             }
             Meaning::Next => {
@@ -367,13 +386,21 @@ impl App {
                 };
                 return self.ask(Verb::Next, dialog, snapshot, now_ms);
             }
-            Meaning::Continue => return self.ask(Verb::Continue, Some(Dialog::Continue { word: String::new() }), snapshot, now_ms),
+            Meaning::Continue => {
+                return self.ask(Verb::Continue, Some(Dialog::Continue { word: String::new() }), snapshot, now_ms);
+            }
             Meaning::GoOn => return self.ask(Verb::GoOn, Some(Dialog::GoOn), snapshot, now_ms),
             Meaning::Approve => {
                 let dialog = current.map(|step| Dialog::Approve { step });
                 return self.ask(Verb::Approve, dialog, snapshot, now_ms);
             }
             Meaning::Undo => return self.undo(snapshot, now_ms),
+            Meaning::BackOff => {
+                return self.take_back(Verb::BackOff, Of::Stage, Some(Command::PrepareBackOff), snapshot, now_ms);
+            }
+            Meaning::Override => return self.choose(What::Override, snapshot, now_ms),
+            Meaning::SkipStep => return self.choose(What::Skip, snapshot, now_ms),
+            Meaning::ByHand => return self.choose(What::ByHand, snapshot, now_ms),
             Meaning::Tick => return self.tick(snapshot, now_ms),
             Meaning::Acknowledge => {
                 if snapshot.alerts.iter().any(|alert| !alert.acknowledged) {
@@ -385,6 +412,7 @@ impl App {
             Meaning::Faster | Meaning::Slower | Meaning::Skip | Meaning::Inject => {
                 return self.drill(meaning, snapshot, now_ms);
             }
+            Meaning::Palette => self.open(Dialog::Palette(Palette::default()), now_ms),
             Meaning::Help => self.open(Dialog::Help, now_ms),
             Meaning::Quit if snapshot.result.is_some() => return vec![Action::Quit],
             Meaning::Quit => self.open(Dialog::Quit, now_ms),
@@ -402,27 +430,26 @@ impl App {
     }
 
     fn undo(&mut self, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
-        match allowed(snapshot, Verb::Undo) {
-            Allowed::Yes => {}
-            Allowed::Blocked(reason) => {
-                self.say(format!("blocked: {reason}"), Level::Caution, now_ms);
-                return Vec::new();
-            }
-            Allowed::No => {
-                self.say("nothing to undo", Level::Ok, now_ms);
-                return Vec::new();
-            }
-        }
         // "This step" is the one that has been started last: a step that is only next has nothing to undo.
         let upto = snapshot.current.map_or(snapshot.steps.len(), |current| current + 1).min(snapshot.steps.len());
         let started = |state: StepState| !matches!(state, StepState::Pending | StepState::Undone);
-        let Some(step) = snapshot.steps[..upto].iter().rev().find(|step| started(step.state)) else {
-            self.say("nothing to undo", Level::Ok, now_ms);
-            return Vec::new();
-        };
-        let step = step.id.clone();
-        self.open(Dialog::Rollback(Rollback::of_step(step.clone())), now_ms);
-        vec![Action::Send(Command::PrepareUndo { step })]
+        let step = snapshot.steps[..upto].iter().rev().find(|step| started(step.state));
+        let command = step.map(|step| Command::PrepareUndo { step: step.id.clone() });
+        self.take_back(Verb::Undo, Of::Step, command, snapshot, now_ms)
+    }
+
+    /// Asks the engine to show what taking something back would do, and opens the dialog that will show it.
+    fn take_back(&mut self, verb: Verb, of: Of, command: Option<Command>, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
+        let dialog = command.is_some().then(|| Dialog::Rollback(Rollback::new(of)));
+        self.ask(verb, dialog, snapshot, now_ms);
+        command.filter(|_| self.dialog.is_some()).map(Action::Send).into_iter().collect()
+    }
+
+    /// Opens the dialog of a choice that wants a reason.
+    fn choose(&mut self, what: What, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
+        let work = snapshot.work.as_ref().filter(|work| !work.step.is_empty());
+        let dialog = work.map(|work| Dialog::Choice(Choice::new(what, work.step.clone())));
+        self.ask(what.verb(), dialog, snapshot, now_ms)
     }
 
     fn ticks_here(&self, snapshot: &Snapshot) -> bool {

@@ -4,16 +4,19 @@
 //! Esc always goes back.
 
 pub mod approve;
+pub mod choice;
 pub mod execute;
 pub mod go_on;
 pub mod help;
 pub mod inject;
 pub mod note;
+pub mod palette;
 pub mod quit;
 pub mod result;
 pub mod resume;
 pub mod rollback;
 pub mod start;
+pub mod without;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -21,10 +24,12 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear};
 
+pub use choice::Choice;
+pub use palette::Palette;
 pub use rollback::Rollback;
 
 use super::app::{Action, Allowed, App, allowed};
-use super::keymap::Key;
+use super::keymap::{Key, Meaning};
 use super::text;
 use super::theme::Theme;
 use crate::run::command::{Command, Verb};
@@ -59,8 +64,17 @@ pub enum Dialog {
         /// Step id.
         step: String,
     },
-    /// Run this rollback, or undo this step?
+    /// Run this rollback, undo this step, or back off one stage?
     Rollback(Rollback),
+    /// Start behind a shut gate, leave a step out, or take it as done by hand?
+    Choice(Choice),
+    /// Which verb?
+    Palette(Palette),
+    /// What still works without this region.
+    Without {
+        /// The region.
+        region: String,
+    },
     /// A note for the journal.
     Note {
         /// What was typed.
@@ -80,6 +94,8 @@ pub enum Dialog {
 pub enum Turn {
     /// It stays open.
     Stay,
+    /// It stays open and asks something else: what is confirmed is what was seen, so the dead time starts again.
+    Anew,
     /// It stays open and scrolls.
     Scroll(isize),
     /// It stays open and a command is sent.
@@ -88,6 +104,10 @@ pub enum Turn {
     Close,
     /// It closes and something is done.
     Finish(Action),
+    /// It closes and a key's meaning is performed.
+    Perform(Meaning),
+    /// Another one opens in its place.
+    Open(Dialog),
 }
 
 impl Turn {
@@ -100,13 +120,17 @@ impl Dialog {
     /// Whether keys are text: then nothing but Esc has a meaning of its own.
     #[must_use]
     pub fn takes_text(&self) -> bool {
-        matches!(self, Dialog::Note { .. })
+        match self {
+            Dialog::Note { .. } | Dialog::Palette(_) => true,
+            Dialog::Choice(choice) => choice.is_typing(),
+            _ => false,
+        }
     }
 
     /// Whether it asks for a confirmation, so that keys typed ahead are ignored.
     #[must_use]
     pub fn asks(&self) -> bool {
-        !matches!(self, Dialog::Note { .. } | Dialog::Help)
+        !self.takes_text() && !matches!(self, Dialog::Help | Dialog::Without { .. })
     }
 
     /// Whether it shows a rollback or an undo.
@@ -136,8 +160,9 @@ impl Dialog {
             Dialog::GoOn => no(Verb::GoOn),
             Dialog::Continue { .. } => no(Verb::Continue),
             Dialog::Rollback(dialog) => dialog.overtaken(snapshot),
+            Dialog::Choice(choice) => choice.overtaken(snapshot),
             Dialog::Inject { .. } => snapshot.drill.is_none(),
-            Dialog::Help | Dialog::Note { .. } | Dialog::Quit => false,
+            Dialog::Help | Dialog::Note { .. } | Dialog::Palette(_) | Dialog::Without { .. } | Dialog::Quit => false,
         }
     }
 
@@ -169,6 +194,8 @@ impl Dialog {
             Dialog::Execute { step, word } => execute::handle(step, word, key, snapshot),
             Dialog::Note { text } => note::handle(text, key),
             Dialog::Inject { chosen } => inject::handle(chosen, key, snapshot),
+            Dialog::Choice(choice) => choice.handle(key, snapshot),
+            Dialog::Palette(palette) => palette.handle(key, snapshot),
             Dialog::Help if matches!(key, Key::Char('?' | 'q')) => Turn::Close,
             _ => scrolling(key),
         }
@@ -212,6 +239,8 @@ pub struct Popup {
     pub lines: Vec<Line<'static>>,
     /// The keys; always in sight.
     pub keys: Vec<Line<'static>>,
+    /// The line to keep in sight; `None` where the person scrolls.
+    pub home: Option<usize>,
 }
 
 /// Widest a dialog becomes.
@@ -226,6 +255,9 @@ fn popup(dialog: &Dialog, snapshot: &Snapshot, theme: &Theme, width: usize) -> P
         Dialog::Execute { word, .. } => execute::popup(word, snapshot, theme, width),
         Dialog::Approve { .. } => approve::popup(snapshot, theme, width),
         Dialog::Rollback(dialog) => rollback::popup(dialog, snapshot, theme, width),
+        Dialog::Choice(dialog) => choice::popup(dialog, snapshot, theme, width),
+        Dialog::Palette(palette) => palette::popup(palette, snapshot, theme, width),
+        Dialog::Without { region } => without::popup(region, snapshot, theme, width),
         Dialog::Note { text } => note::popup(text, theme, width),
         Dialog::Inject { chosen } => inject::popup(*chosen, snapshot, theme, width),
         Dialog::Quit => quit::popup(snapshot, theme, width),
@@ -268,7 +300,7 @@ fn paint(frame: &mut Frame, area: Rect, popup: &Popup, scroll: usize, theme: &Th
     }
     let room = room(popup, area);
     let shown = popup.lines.len().min(room);
-    let scroll = scroll.min(popup.lines.len() - shown);
+    let scroll = popup.home.map_or(scroll, |home| (home + 1).saturating_sub(shown)).min(popup.lines.len() - shown);
     let content = popup.lines.iter().chain(&popup.keys).map(Line::width).max().unwrap_or(0);
     let content = content.max(text::width(&popup.title) + 2);
     let width = u16::try_from(content).unwrap_or(u16::MAX).min(inner_width(area)).saturating_add(4).min(area.width);

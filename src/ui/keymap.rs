@@ -83,6 +83,14 @@ pub enum Meaning {
     GoOn,
     /// Take back one step.
     Undo,
+    /// Take the ramp back one stage.
+    BackOff,
+    /// Start behind a shut gate.
+    Override,
+    /// Leave out a step.
+    SkipStep,
+    /// Say that a step was done by hand.
+    ByHand,
     /// Silence an alert.
     Acknowledge,
     /// Write a note.
@@ -121,6 +129,8 @@ pub enum Meaning {
     Bottom,
     /// Copy the focused panel's text.
     Copy,
+    /// Find a verb and run it.
+    Palette,
     /// Show all keys.
     Help,
     /// Leave.
@@ -238,6 +248,38 @@ pub static TABLE: &[Binding] = &[
         "freeze and show what undoing this step would do; Y runs it",
     ),
     run(
+        &[Key::Char('b')],
+        "b",
+        Meaning::BackOff,
+        Some(Verb::BackOff),
+        "back off",
+        "freeze and show what taking the ramp back one stage would do; Y runs it",
+    ),
+    run(
+        &[Key::Char('O')],
+        "O",
+        Meaning::Override,
+        Some(Verb::Override),
+        "override",
+        "start the step behind its shut gate: a reason, a second look, Y",
+    ),
+    run(
+        &[Key::Char('s')],
+        "s",
+        Meaning::SkipStep,
+        Some(Verb::Skip),
+        "skip step",
+        "leave the step out: a reason, a second look, Y",
+    ),
+    run(
+        &[Key::Char('d')],
+        "d",
+        Meaning::ByHand,
+        Some(Verb::DoneByHand),
+        "done by hand",
+        "say that you did the step's action yourself (a reason, Y); its verify still runs",
+    ),
+    run(
         &[Key::Char('a')],
         "a",
         Meaning::Acknowledge,
@@ -246,7 +288,7 @@ pub static TABLE: &[Binding] = &[
         "acknowledge the alert: silences the bell, nothing else",
     ),
     run(&[Key::Char('m')], "m", Meaning::Note, None, "", "write a note into the journal"),
-    drill(&[Key::Char('.')], ".", Meaning::Skip, "skip", "skip ahead to the next thing that wants a human, or ten minutes"),
+    drill(&[Key::Char('.')], ".", Meaning::Skip, "ahead", "skip ahead to the next thing that wants a human, or ten minutes"),
     drill(&[Key::Char('f')], "f", Meaning::Inject, "fault", "make something go wrong: a number, then Y"),
     drill(&[Key::Char('[')], "[", Meaning::Slower, "", "half the speed"),
     drill(&[Key::Char(']')], "]", Meaning::Faster, "", "twice the speed"),
@@ -267,6 +309,13 @@ pub static TABLE: &[Binding] = &[
     look(&[Key::Char('g'), Key::Home], "g G", Meaning::Top, "", "first line, last line"),
     look(&[Key::Char('G'), Key::End], "", Meaning::Bottom, "", ""),
     cockpit(&[Key::Char('y')], "y", Meaning::Copy, "copy", "copy the panel's text to the clipboard (OSC 52)"),
+    cockpit(
+        &[Key::Char(':')],
+        ":",
+        Meaning::Palette,
+        "command",
+        "find a verb by key or word and run it; 'without REGION' shows what still works when it is away",
+    ),
     cockpit(&[Key::Char('?')], "?", Meaning::Help, "keys", "these keys"),
     cockpit(&[Key::Char('q'), Key::Ctrl('c')], "q", Meaning::Quit, "quit", "leave (asks first; also ctrl-c)"),
     cockpit(&[Key::Ctrl('l')], "ctrl-l", Meaning::Redraw, "", "paint the screen again"),

@@ -73,16 +73,21 @@ fn three_columns(body: Rect) -> Vec<(Panel, Rect)> {
     let (upper, journal) = split_rows(body, body.height - (body.height / 4).clamp(5, 14));
     let (left, rest) = split_columns(upper, upper.width * 33 / 100);
     let (middle, right) = split_columns(rest, rest.width / 2);
-    let (plan, undo) = split_rows(left, left.height.saturating_sub(10));
+    let (plan, undo) = split_rows(left, left.height.saturating_sub(undo_rows(left)));
     vec![(Panel::Plan, plan), (Panel::Now, middle), (Panel::Signals, right), (Panel::Undo, undo), (Panel::Journal, journal)]
 }
 
 fn two_columns(body: Rect) -> Vec<(Panel, Rect)> {
     let (upper, journal) = split_rows(body, body.height - (body.height / 6).clamp(5, 10));
     let (left, right) = split_columns(upper, upper.width * 40 / 100);
-    let (plan, undo) = split_rows(left, left.height.saturating_sub(10));
+    let (plan, undo) = split_rows(left, left.height.saturating_sub(undo_rows(left)));
     let (now, signals) = split_rows(right, right.height * 52 / 100);
     vec![(Panel::Plan, plan), (Panel::Now, now), (Panel::Signals, signals), (Panel::Undo, undo), (Panel::Journal, journal)]
+}
+
+/// Rows for the way back: its proofs have to be seen beside the plan, and the plan has more than half.
+fn undo_rows(left: Rect) -> u16 {
+    (left.height * 45 / 100).clamp(10, 15)
 }
 
 fn split_rows(area: Rect, first: u16) -> (Rect, Rect) {

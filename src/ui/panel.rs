@@ -100,7 +100,7 @@ pub fn content(panel: Panel, app: &App, snapshot: &Snapshot, width: usize) -> Co
         Panel::Plan => plan::content(snapshot, app.theme(), app.zoomed(), width),
         Panel::Now => now::content(snapshot, app, width),
         Panel::Signals => Content::top(signals::lines(snapshot, app.theme(), app.zoomed(), width)),
-        Panel::Undo => Content::top(undo::lines(snapshot, app.theme(), width)),
+        Panel::Undo => Content::top(undo::lines(snapshot, app.theme(), app.zoomed(), width)),
         Panel::Journal => journal::content(snapshot, app.theme(), width),
     }
 }

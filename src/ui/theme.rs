@@ -33,6 +33,8 @@ pub struct Glyphs {
     pub undone: &'static str,
     /// A step that was left out.
     pub skipped: &'static str,
+    /// Something that nobody knows.
+    pub unknown: &'static str,
     /// A ticked item.
     pub tick: &'static str,
     /// A phase that is done (may be wider than one cell).
@@ -79,6 +81,7 @@ static ASCII: Glyphs = Glyphs {
     interrupted: "[-]",
     undone: "[<]",
     skipped: "[-]",
+    unknown: "[?]",
     tick: "x",
     passed: "ok",
     pointer: ">",
@@ -101,6 +104,7 @@ static UNICODE: Glyphs = Glyphs {
     interrupted: "‖",
     undone: "↩",
     skipped: "⤼",
+    unknown: "?",
     tick: "✓",
     passed: "✓",
     pointer: "›",

@@ -2,5 +2,7 @@
 
 pub mod conditions;
 pub mod diff;
+pub mod planes;
+pub mod proofs;
 pub mod strip;
 pub mod table;

@@ -205,6 +205,8 @@ pub fn calm() -> Snapshot {
         current: Some(7),
         work: Some(WorkView {
             id: "half".into(),
+            step: "half".into(),
+            rollback: None,
             title: "Send 50 % of the traffic to Frankfurt".into(),
             note: "Half the patients are served from Frankfurt from here on; the support desk knows.".into(),
             doing: String::new(),
@@ -224,6 +226,8 @@ pub fn calm() -> Snapshot {
             confirm_word: None,
             output: vec![],
             blocked: None,
+            override_people: 1,
+            override_asked: vec![],
         }),
         traffic: vec![
             TrafficView {
@@ -466,6 +470,7 @@ pub fn finished() -> Snapshot {
         rpo_ms: Some(12_000),
         downtime_ms: 196_000,
         budget_ms: 1_814_000,
+        failed_requests: Some(1_312),
         objective_rto_ms: 600_000,
         objective_rpo_ms: 900_000,
     });
@@ -542,5 +547,145 @@ pub fn change_set() -> Snapshot {
         change("Modify", "MeetingsTable", "AWS::DynamoDB::Table", "True"),
     ];
     work.confirm_word = Some("eu-central-1".into());
+    snapshot
+}
+
+/// us-east-1 is away: what needs Route 53's control plane is not armed, and the data-plane switch is what applies.
+pub fn control_plane_away() -> Snapshot {
+    let mut snapshot = outage();
+    let why = "Route 53's control plane (us-east-1): cannot read api.medzenhealth.app: no answer";
+    snapshot.rollbacks[0].armed = Armed::NotArmed(why.into());
+    snapshot.rollbacks[1].window_left_ms = None;
+    snapshot.rollbacks[2].auto = true;
+    let undo = &mut snapshot.undo;
+    undo.name = "switch".into();
+    undo.window_left_ms = None;
+    undo.restores = "all traffic to Ireland, by the health check alone".into();
+    undo.proofs = vec![
+        proof("target healthy", "Ireland answers, 3s ago"),
+        proof("records read, unchanged", "1 call(s)"),
+        proof("regions' APIs answer", "eu-west-1"),
+        proof("switch is wired", "hc-frankfurt on the record, read 4m ago"),
+        proof("credentials last", "2h5m left"),
+    ];
+    undo.will_not_undo = vec!["Delete the old stack".into()];
+    snapshot.alerts.push(AlertView {
+        level: Level::Caution,
+        text: "no answer from the cloud: us-east-1 cannot be reached".into(),
+        since: NOW - 9_000,
+        acknowledged: false,
+    });
+    snapshot
+}
+
+/// Somebody else has changed the record: the rollback is shown, not armed, with both sides.
+pub fn conflicted() -> Snapshot {
+    let mut snapshot = offered();
+    let why = "somebody else changed it: this run left 'api.medzenhealth.app CNAME eu-central-1-primary weight 50', \
+               now it is 'api.medzenhealth.app CNAME eu-central-1-primary weight 75'";
+    snapshot.rollbacks[0].armed = Armed::NotArmed(why.into());
+    snapshot.undo.armed = Armed::NotArmed(why.into());
+    snapshot.undo.proofs[1].verdict = Verdict::Unknown("no fresh probe of Ireland".into());
+    snapshot.undo.proofs[2].verdict = Verdict::Fail(why.into());
+    let offer = snapshot.offer.as_mut().unwrap();
+    offer.caution = Some(why.into());
+    offer.will_not_undo = vec!["Delete the old stack".into()];
+    offer.confirm_word = Some("eu-west-1".into());
+    let record = |weight| format!("api.medzenhealth.app CNAME eu-central-1-primary weight {weight} -> d-1.example");
+    offer.conflict = Some(ConflictView { before: record(50), now: record(75), wanted: record(0) });
+    snapshot
+}
+
+/// A step has failed: it can be tried again, left out, done by hand, or the ramp taken back.
+pub fn failed() -> Snapshot {
+    let mut snapshot = calm();
+    let why = "conflict: the record is not as it was read";
+    snapshot.steps[7].state = StepState::Failed;
+    snapshot.steps[7].reason = why.into();
+    let work = snapshot.work.as_mut().unwrap();
+    work.state = StepState::Failed;
+    work.since = Some(NOW - 20_000);
+    work.doing = format!("failed: {why}");
+    snapshot.alerts =
+        vec![AlertView { level: Level::Warning, text: format!("half failed: {why}"), since: NOW - 20_000, acknowledged: false }];
+    for verb in [Verb::BackOff, Verb::Skip, Verb::DoneByHand, Verb::Acknowledge] {
+        snapshot.verbs.push((verb, None));
+    }
+    snapshot.verbs.push((Verb::Override, Some("its gate is open".into())));
+    snapshot
+}
+
+/// The gate of the next step is shut, the plan wants two people for an override, and one has asked.
+pub fn shut() -> Snapshot {
+    let mut snapshot = blocked();
+    let work = snapshot.work.as_mut().unwrap();
+    work.gate[1].verdict = Verdict::Unknown("no fresh reading".into());
+    work.override_people = 2;
+    work.override_asked = vec![("lead-2".into(), "the lag is of yesterday's test".into())];
+    for verb in [Verb::Override, Verb::Skip, Verb::DoneByHand, Verb::BackOff] {
+        snapshot.verbs.push((verb, None));
+    }
+    snapshot
+}
+
+/// A step of a rollback has failed, and the rollback holds.
+pub fn rollback_failed() -> Snapshot {
+    let mut snapshot = outage();
+    let why = "AccessDenied: not authorized to delete the stack";
+    let hold = format!("rollback full-delete-chime failed: {why}");
+    snapshot.status = Status::Held { reason: hold, by: "engine".into(), since: NOW - 20_000 };
+    let work = snapshot.work.as_mut().unwrap();
+    work.id = "rollback full-delete-chime".into();
+    work.step = "full-delete-chime".into();
+    work.rollback = Some("full".into());
+    work.title = "Delete the Chime stack, keep key and buckets".into();
+    work.note = String::new();
+    work.state = StepState::Failed;
+    work.doing = format!("failed: {why}");
+    work.call = None;
+    work.verify.clear();
+    work.gate.clear();
+    snapshot.verbs = vec![
+        (Verb::Hold, Some("held already".into())),
+        (Verb::Continue, None),
+        (Verb::Rollback, Some("a rollback is going on".into())),
+        (Verb::Skip, None),
+        (Verb::Override, Some("nothing waits for its proof".into())),
+        (Verb::DoneByHand, Some("a rollback is going on: skip its step, with what was done as the reason".into())),
+    ];
+    snapshot
+}
+
+/// A step of a rollback waits for the proof that nothing needs any more what it deletes.
+pub fn proof_missing() -> Snapshot {
+    let mut snapshot = rollback_failed();
+    snapshot.status = Status::RollingBack { name: "full".into() };
+    let work = snapshot.work.as_mut().unwrap();
+    work.state = StepState::Pending;
+    work.doing = String::new();
+    work.gate = vec![condition(
+        "requests in Frankfurt max",
+        "< 1/min",
+        "40/min",
+        0,
+        900_000,
+        Verdict::Fail("requests in Frankfurt max is 40/min, must be < 1/min".into()),
+    )];
+    work.blocked = Some("waits for its proof: requests in Frankfurt max is 40/min, must be < 1/min".into());
+    snapshot.verbs = vec![(Verb::Hold, None), (Verb::Override, None), (Verb::Skip, None)];
+    snapshot
+}
+
+/// The last stage of the ramp is about to be taken back.
+pub fn backing_off() -> Snapshot {
+    let mut snapshot = offered();
+    let offer = snapshot.offer.as_mut().unwrap();
+    offer.name = "undo half".into();
+    offer.to = String::new();
+    offer.why = "takes back one step".into();
+    offer.restores = "what the step changed".into();
+    offer.by_hand.clear();
+    offer.fingerprint = Some("b1".into());
+    snapshot.verbs.push((Verb::BackOff, None));
     snapshot
 }

@@ -13,8 +13,7 @@ fn missing(folder: &Path, entries: &[Stored]) -> Result<Vec<Record>, JournalErro
 }
 
 fn stored(record: &Record) -> Stored {
-    let draft =
-        Draft { at: record.at, kind: record.kind.clone(), actor: record.actor.clone(), body: record.body.clone() };
+    let draft = Draft { at: record.at, kind: record.kind.clone(), actor: record.actor.clone(), body: record.body.clone() };
     Stored { seq: record.seq, ..Stored::seal(super::super::chain::Head::EMPTY, 1, &draft) }
 }
 

@@ -17,5 +17,5 @@ pub fn popup(snapshot: &Snapshot, theme: &Theme, width: usize) -> Popup {
         }
     }
     labelled(&mut lines, "you are", &snapshot.identity.driver, theme.plain(), theme, width);
-    Popup { title: "Approve?".to_owned(), style: theme.frame(true), lines, keys: confirm_keys("approve", theme) }
+    Popup { title: "Approve?".to_owned(), style: theme.frame(true), lines, keys: confirm_keys("approve", theme), home: None }
 }

@@ -43,5 +43,5 @@ pub fn popup(word: &str, snapshot: &Snapshot, theme: &Theme, width: usize) -> Po
         keys.insert(1, word_line(wanted, word, theme));
         style = theme.caution();
     }
-    Popup { title: "Execute the change set?".to_owned(), style, lines, keys }
+    Popup { title: "Execute the change set?".to_owned(), style, lines, keys, home: None }
 }

@@ -15,5 +15,5 @@ pub fn popup(theme: &Theme, width: usize) -> Popup {
         theme.plain(),
         width,
     );
-    Popup { title: "Go on?".to_owned(), style: theme.frame(true), lines, keys: confirm_keys("go on", theme) }
+    Popup { title: "Go on?".to_owned(), style: theme.frame(true), lines, keys: confirm_keys("go on", theme), home: None }
 }

@@ -34,5 +34,5 @@ pub fn popup(snapshot: &Snapshot, theme: &Theme, width: usize) -> Popup {
         }
     }
     let keys = vec![Line::from(vec![Span::styled("Esc", theme.key()), Span::raw(" back")])];
-    Popup { title: "Keys".to_owned(), style: theme.frame(true), lines, keys }
+    Popup { title: "Keys".to_owned(), style: theme.frame(true), lines, keys, home: None }
 }

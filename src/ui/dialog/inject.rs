@@ -66,5 +66,5 @@ pub fn popup(chosen: Option<usize>, snapshot: &Snapshot, theme: &Theme, width: u
             ]),
         ]
     };
-    Popup { title: "What shall go wrong?".to_owned(), style: theme.frame(true), lines, keys }
+    Popup { title: "What shall go wrong?".to_owned(), style: theme.frame(true), lines, keys, home: None }
 }

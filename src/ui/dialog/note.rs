@@ -43,5 +43,5 @@ pub fn popup(typed: &str, theme: &Theme, width: usize) -> Popup {
             Span::raw(" back"),
         ]),
     ];
-    Popup { title: "Note".to_owned(), style: theme.frame(true), lines, keys }
+    Popup { title: "Note".to_owned(), style: theme.frame(true), lines, keys, home: None }
 }

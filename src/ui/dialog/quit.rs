@@ -22,5 +22,5 @@ pub fn popup(snapshot: &Snapshot, theme: &Theme, width: usize) -> Popup {
         );
         labelled(&mut lines, "come back", &format!("cutover run {}", id.run), theme.strong(), theme, width);
     }
-    Popup { title: "Leave?".to_owned(), style: theme.frame(true), lines, keys: confirm_keys("leave", theme) }
+    Popup { title: "Leave?".to_owned(), style: theme.frame(true), lines, keys: confirm_keys("leave", theme), home: None }
 }

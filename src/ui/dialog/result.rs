@@ -4,10 +4,11 @@ use ratatui::text::{Line, Span};
 
 use super::Popup;
 use crate::plan::FaultKind;
-use crate::run::snapshot::{Identity, Outcome, ResultView, Snapshot};
+use crate::run::snapshot::{Identity, Outcome, ResultView, RtoView, Snapshot};
 use crate::ui::panel::phases::outcome_word;
 use crate::ui::text;
 use crate::ui::theme::Theme;
+use crate::ui::widget::table::{self, Cell, Column};
 
 /// The card.
 #[must_use]
@@ -27,17 +28,22 @@ pub fn popup(view: &ResultView, snapshot: &Snapshot, theme: &Theme, width: usize
         lines.push(Line::default());
         lines.extend(text::wrap(&next, width).into_iter().map(|part| Line::styled(part, theme.strong())));
     }
-    Popup { title: title.to_owned(), style: theme.frame(true), lines, keys }
+    Popup { title: title.to_owned(), style: theme.frame(true), lines, keys, home: None }
 }
 
-/// What to rehearse next: losing the region that the rollback leads to.
+/// What to rehearse next: losing the region that the rollback leads to, and losing the control plane that it needs.
 fn next(snapshot: &Snapshot) -> Option<String> {
-    let lost = |kind: &FaultKind| matches!(kind, FaultKind::RegionDown(region) if *region == snapshot.identity.from);
-    let (title, _) = snapshot.drill.as_ref()?.faults.iter().find(|(_, kind)| lost(kind))?;
-    Some(format!("next: 'cutover drill' again, and f: {title}"))
+    let needed = |region: &String| snapshot.rollbacks.iter().any(|rollback| rollback.control_planes.contains(region));
+    let faults = &snapshot.drill.as_ref()?.faults;
+    let worth = faults.iter().filter_map(|(title, kind)| match kind {
+        FaultKind::RegionDown(region) if *region == snapshot.identity.from || needed(region) => Some(title.as_str()),
+        _ => None,
+    });
+    let worth: Vec<&str> = worth.collect();
+    (!worth.is_empty()).then(|| format!("next: 'cutover drill' again, and f: {}", worth.join("; or ")))
 }
 
-/// Outcome, times beside objectives, downtime beside its budget.
+/// Outcome, what was measured beside its objective, and what the recovery time is made of.
 #[must_use]
 pub fn lines(view: &ResultView, identity: &Identity, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     let simulated = if identity.drill { "  (SIMULATED)" } else { "" };
@@ -48,43 +54,62 @@ pub fn lines(view: &ResultView, identity: &Identity, theme: &Theme, width: usize
         out.push(Line::raw(text::cut(&line, width, theme.glyphs.ellipsis)));
     }
     out.push(Line::default());
-    let mut row = |label: &str, value: i64, limit_label: &str, limit: i64| {
-        let ok = value <= limit;
-        let (verdict, style) = if ok { ("within", theme.good()) } else { ("ABOVE", theme.warning()) };
-        out.push(Line::from(vec![
-            Span::styled(text::pad(label, 10), theme.dim()),
-            Span::styled(text::pad_left(&text::span(value), 8), theme.strong()),
-            Span::styled(format!("  {verdict}"), style),
-            Span::styled(
-                if width < 46 { format!(" {}", text::span(limit)) } else { format!(" {limit_label} {}", text::span(limit)) },
-                theme.dim(),
-            ),
-        ]));
+    let measured = |label: &str, value: i64, limit: i64| -> Vec<Cell> {
+        let (verdict, style) = if value <= limit {
+            (format!("{} met", theme.glyphs.done), theme.good())
+        } else {
+            (format!("{} MISSED", theme.glyphs.failed), theme.warning())
+        };
+        vec![
+            (label.to_owned(), theme.dim()),
+            (text::span(value), theme.strong()),
+            (text::span(limit), theme.dim()),
+            (verdict, style),
+        ]
     };
-    if let Some(rto) = &view.rto {
-        row("RTO", rto.total_ms, "the objective of", view.objective_rto_ms);
+    let mut rows = Vec::new();
+    rows.extend(view.rto.iter().map(|rto| measured("RTO", rto.total_ms, view.objective_rto_ms)));
+    rows.extend(view.rpo_ms.map(|rpo| measured("RPO", rpo, view.objective_rpo_ms)));
+    rows.push(measured("downtime", view.downtime_ms / 1000 * 1000, view.budget_ms / 1000 * 1000));
+    if let Some(failed) = view.failed_requests {
+        let none = || (String::new(), theme.dim());
+        rows.push(vec![("failed requests".to_owned(), theme.dim()), (failed.to_string(), theme.strong()), none(), none()]);
     }
-    if let Some(rpo) = view.rpo_ms {
-        row("RPO", rpo, "the objective of", view.objective_rpo_ms);
+    let columns = [
+        Column::flexible("", 9),
+        Column::fixed("measured", 0).right(),
+        Column::fixed("objective", 0).right(),
+        Column::fixed("", 0),
+    ];
+    out.extend(table::lines(&columns, rows, width, theme.dim(), theme.glyphs.ellipsis));
+    out.push(Line::default());
+    match &view.rto {
+        Some(rto) => out.extend(parts(rto, theme, width)),
+        None => out.push(Line::styled("no outage was measured", theme.dim())),
     }
-    row("downtime", view.downtime_ms / 1000 * 1000, "the budget of", view.budget_ms / 1000 * 1000);
-    if let Some(rto) = &view.rto {
-        out.push(Line::default());
-        let parts = [
-            ("detect", rto.detect_ms, ""),
-            ("decide", rto.decide_ms, "+ "),
-            ("act", rto.act_ms, "+ "),
-            ("recover", rto.recover_ms, "+ "),
-            ("RTO", rto.total_ms, "= "),
-        ];
-        let mut spans = Vec::new();
-        for (label, ms, sign) in parts {
-            spans.push(Span::styled(format!("{sign}{label} "), theme.dim()));
-            spans.push(Span::styled(format!("{} ", text::span(ms)), theme.strong()));
+    out
+}
+
+/// What the recovery time is made of, on as many lines as it takes.
+fn parts(rto: &RtoView, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+    let parts = [
+        ("RTO", rto.total_ms, ""),
+        ("detect", rto.detect_ms, "= "),
+        ("decide", rto.decide_ms, "+ "),
+        ("act", rto.act_ms, "+ "),
+        ("recover", rto.recover_ms, "+ "),
+    ];
+    let mut out: Vec<Line<'static>> = vec![Line::default()];
+    for (label, ms, sign) in parts {
+        let (label, value) = (format!("{sign}{label} "), format!("{} ", text::span(ms)));
+        let wide = text::width(&label) + text::width(&value);
+        if out.last().is_some_and(|line| line.width() > 0 && line.width() + wide > width + 1) {
+            out.push(Line::raw("    "));
         }
-        out.push(Line::from(spans));
-    } else {
-        out.push(Line::styled("no outage was measured", theme.dim()));
+        if let Some(line) = out.last_mut() {
+            line.spans.push(Span::styled(label, theme.dim()));
+            line.spans.push(Span::styled(value, theme.strong()));
+        }
     }
     out
 }

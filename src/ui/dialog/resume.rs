@@ -2,7 +2,7 @@
 
 use super::{Popup, Turn, confirm_keys, labelled, paragraph, scrolling, type_into, word_line};
 use crate::run::command::Command;
-use crate::run::snapshot::{Snapshot, Status};
+use crate::run::snapshot::{Snapshot, Status, StepState};
 use crate::ui::keymap::Key;
 use crate::ui::text;
 use crate::ui::theme::Theme;
@@ -42,7 +42,12 @@ pub fn popup(word: &str, snapshot: &Snapshot, theme: &Theme, width: usize) -> Po
         keys.insert(1, word_line(wanted, word, theme));
         style = theme.caution();
     } else {
-        paragraph(&mut lines, "Steps can be started again; what was in flight goes on.", theme.dim(), width);
+        let failed = snapshot.work.as_ref().filter(|work| work.rollback.is_some() && work.state == StepState::Failed);
+        let said = match failed {
+            Some(work) => format!("The rollback goes on: '{}' is tried again.", work.step),
+            None => "Steps can be started again; what was in flight goes on.".to_owned(),
+        };
+        paragraph(&mut lines, &said, theme.dim(), width);
     }
-    Popup { title: "End the hold?".to_owned(), style, lines, keys }
+    Popup { title: "End the hold?".to_owned(), style, lines, keys, home: None }
 }

@@ -1,21 +1,58 @@
-//! The rollback, or the undo of one step: what it would do, exactly, before anything is sent.
+//! The rollback, the undo of one step or of one stage of a ramp: what it would do, exactly, before anything is sent.
 
 use ratatui::text::{Line, Span};
 
 use super::{Popup, Turn, confirm_keys, labelled, paragraph, scrolling, type_into, word_line};
 use crate::run::command::Command;
-use crate::run::snapshot::{OfferView, Snapshot};
+use crate::run::snapshot::{Armed, ConflictView, OfferView, Snapshot};
 use crate::ui::app::Action;
 use crate::ui::keymap::Key;
 use crate::ui::text;
 use crate::ui::theme::Theme;
-use crate::ui::widget::diff;
+use crate::ui::widget::strip::{self, Field};
+use crate::ui::widget::{diff, planes, proofs};
+
+/// Narrower than this, a conflict is shown in rows instead of columns.
+const COLUMNS_MIN: usize = 60;
+/// What a conflict is, in words.
+const CONFLICT: &str = "CONFLICT, somebody else has changed what this run changed; the calls below go from what is there now";
+
+/// What is taken back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Of {
+    /// What a rollback of the plan takes back.
+    #[default]
+    Plan,
+    /// One step.
+    Step,
+    /// The last stage of a ramp.
+    Stage,
+}
+
+impl Of {
+    fn question(self) -> &'static str {
+        match self {
+            Of::Plan => "Roll back?",
+            Of::Step => "Undo this step?",
+            Of::Stage => "Back off one stage?",
+        }
+    }
+
+    fn confirm(self) -> &'static str {
+        match self {
+            Of::Plan => "roll back",
+            Of::Step => "undo it",
+            Of::Stage => "back off",
+        }
+    }
+}
 
 /// State of the dialog.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rollback {
-    /// The step, when it is the undo of one step.
-    pub undo: Option<String>,
+    of: Of,
+    /// The rollback that was chosen by its key, until the engine shows it.
+    asked: Option<String>,
     seen: bool,
     shown: Option<String>,
     word: String,
@@ -24,10 +61,16 @@ pub struct Rollback {
 }
 
 impl Rollback {
-    /// The undo of one step.
+    /// A dialog that waits for the engine to show what it would do.
     #[must_use]
-    pub fn of_step(step: String) -> Self {
-        Rollback { undo: Some(step), ..Rollback::default() }
+    pub fn new(of: Of) -> Self {
+        Rollback { of, ..Rollback::default() }
+    }
+
+    /// Whether it shows a rollback of the plan, and not the undo of a step or stage.
+    #[must_use]
+    pub fn is_of_plan(&self) -> bool {
+        self.of == Of::Plan
     }
 
     /// Whether the offer was there and is gone: run, or put away by somebody.
@@ -42,9 +85,15 @@ impl Rollback {
         self.sent
     }
 
+    /// The offer, unless another one has been asked for since.
+    fn offer<'s>(&self, snapshot: &'s Snapshot) -> Option<&'s OfferView> {
+        snapshot.offer.as_ref().filter(|offer| self.asked.as_ref().is_none_or(|asked| *asked == offer.name))
+    }
+
     /// Takes over the offer; true when it is another one than was shown.
     pub fn refreshed(&mut self, snapshot: &Snapshot) -> bool {
-        let Some(offer) = &snapshot.offer else { return false };
+        let Some(offer) = self.offer(snapshot) else { return false };
+        self.asked = None;
         self.seen = true;
         if self.shown == offer.fingerprint {
             return false;
@@ -58,7 +107,11 @@ impl Rollback {
     /// The engine refused a command; true when nothing is left to show.
     pub fn refused(&mut self, command: &Command, reason: &str) -> bool {
         match command {
-            Command::PrepareRollback { .. } | Command::PrepareUndo { .. } => !self.seen,
+            Command::PrepareRollback { .. } | Command::PrepareUndo { .. } | Command::PrepareBackOff => {
+                self.asked = None;
+                self.refusal = Some(reason.to_owned());
+                !self.seen
+            }
             Command::ConfirmRollback { .. } => {
                 self.sent = false;
                 self.refusal = Some(reason.to_owned());
@@ -74,7 +127,17 @@ impl Rollback {
             // After the confirmation there is nothing to put away any more; the dialog only closes.
             return if self.sent { Turn::Close } else { Turn::Finish(Action::Send(Command::CancelRollback)) };
         }
-        let Some(offer) = snapshot.offer.as_ref().filter(|_| !self.sent) else { return scrolling(key) };
+        if self.sent {
+            return scrolling(key);
+        }
+        if let Some(name) = self.chosen(key, snapshot) {
+            self.word.clear();
+            self.shown = None;
+            self.refusal = None;
+            self.asked = Some(name.clone());
+            return Turn::Send(Command::PrepareRollback { name: Some(name) });
+        }
+        let Some(offer) = self.offer(snapshot) else { return scrolling(key) };
         let wanted = offer.confirm_word.as_deref();
         let ready = wanted.is_none_or(|wanted| wanted == self.word);
         if key == Key::Char('Y') && ready {
@@ -97,32 +160,41 @@ impl Rollback {
         }
         scrolling(key)
     }
+
+    /// The other rollback that a digit chooses. A digit inside a region's name that is being typed is none.
+    fn chosen(&self, key: Key, snapshot: &Snapshot) -> Option<String> {
+        let Key::Char(key @ '1'..='9') = key else { return None };
+        if !self.is_of_plan() || !self.word.is_empty() {
+            return None;
+        }
+        let now = self.asked.as_ref().or(snapshot.offer.as_ref().map(|offer| &offer.name));
+        let rollback = snapshot.rollbacks.iter().find(|rollback| rollback.key == Some(key))?;
+        (now != Some(&rollback.name)).then(|| rollback.name.clone())
+    }
 }
 
 /// The dialog.
 #[must_use]
 pub fn popup(dialog: &Rollback, snapshot: &Snapshot, theme: &Theme, width: usize) -> Popup {
-    let question = if dialog.undo.is_some() { "Undo this step?" } else { "Roll back?" };
+    let question = dialog.of.question();
     let mut lines = Vec::new();
     let back = |what: &str| vec![Line::default(), Line::from(vec![Span::styled("Esc", theme.key()), Span::raw(what.to_owned())])];
-    let keys = match &snapshot.offer {
+    let offer = dialog.offer(snapshot);
+    let mut keys = match offer {
         None => {
-            paragraph(&mut lines, "Frozen: nothing new starts. Asking the engine what it would do.", theme.plain(), width);
+            let what = dialog.asked.as_ref().map_or_else(|| "it".to_owned(), |name| format!("'{name}'"));
+            let said = format!("Frozen: nothing new starts. Asking the engine what {what} would do.");
+            paragraph(&mut lines, &said, theme.plain(), width);
             back(" put it away; the hold stays")
         }
         Some(offer) => {
-            describe(&mut lines, offer, theme, width);
-            if let Some(refusal) = &dialog.refusal {
-                lines.insert(0, Line::default());
-                lines.insert(0, Line::styled(text::cut(&format!("refused: {refusal}"), width, "~"), theme.caution()));
-            }
+            describe(&mut lines, offer, snapshot, theme, width);
             if dialog.sent {
                 vec![Line::default(), Line::styled("confirmed; the calls are being sent", theme.strong())]
             } else if offer.fingerprint.is_none() {
                 back(" put it away; the hold stays")
             } else {
-                let confirm = if dialog.undo.is_some() { "undo it" } else { "roll back" };
-                let mut keys = confirm_keys(confirm, theme);
+                let mut keys = confirm_keys(dialog.of.confirm(), theme);
                 if let Some(last) = keys.last_mut() {
                     last.spans.pop();
                     last.spans.push(Span::raw(if width < 60 { " put away" } else { " put it away; the hold stays" }));
@@ -134,23 +206,78 @@ pub fn popup(dialog: &Rollback, snapshot: &Snapshot, theme: &Theme, width: usize
             }
         }
     };
-    let title = match &snapshot.offer {
+    if let Some(refusal) = &dialog.refusal {
+        lines.insert(0, Line::default());
+        lines.insert(0, Line::styled(text::cut(&format!("refused: {refusal}"), width, "~"), theme.caution()));
+    }
+    if dialog.is_of_plan() && !dialog.sent && snapshot.rollbacks.len() > 1 {
+        let shown = dialog.asked.as_ref().or(offer.map(|offer| &offer.name));
+        keys.insert(1, others(snapshot, shown, theme, width));
+    }
+    let title = match offer {
         Some(offer) if offer.to.is_empty() => format!("{question} '{}'", offer.name),
         Some(offer) => format!("{question} '{}' to {}", offer.name, offer.to),
         None => question.to_owned(),
     };
-    Popup { title, style: theme.caution(), lines, keys }
+    Popup { title, style: theme.caution(), lines, keys, home: None }
 }
 
-fn describe(lines: &mut Vec<Line<'static>>, offer: &OfferView, theme: &Theme, width: usize) {
-    if let Some(caution) = &offer.caution {
-        paragraph(lines, &format!("! {caution}"), theme.caution(), width);
+/// The rollbacks of the plan with their keys and whether they are armed; the one that is shown stands out.
+fn others(snapshot: &Snapshot, shown: Option<&String>, theme: &Theme, width: usize) -> Line<'static> {
+    let fields = snapshot.rollbacks.iter().filter_map(|rollback| {
+        let here = shown == Some(&rollback.name);
+        let (word, style) = proofs::armed(&rollback.armed, theme);
+        let word = if rollback.armed == Armed::Nothing { "not yet" } else { word };
+        let name = if here { theme.strong() } else { theme.plain() };
+        let pointer = if here { theme.glyphs.pointer } else { "" };
+        let spans = vec![
+            Span::styled(format!("{pointer}{}", rollback.key?), theme.key()),
+            Span::styled(format!(" {} ", rollback.name), name),
+            Span::styled(word, style),
+        ];
+        Some(Field::spans(if here { 0 } else { 1 }, spans))
+    });
+    strip::line(fields.collect(), width)
+}
+
+fn describe(lines: &mut Vec<Line<'static>>, offer: &OfferView, snapshot: &Snapshot, theme: &Theme, width: usize) {
+    let view = snapshot.rollbacks.iter().find(|rollback| rollback.name == offer.name);
+    let armed = view.map(|view| &view.armed);
+    match (armed, &offer.caution) {
+        (Some(Armed::NotArmed(why)), _) => {
+            // Both sides of a conflict stand below, in full.
+            let why = if offer.conflict.is_some() { CONFLICT } else { why };
+            paragraph(lines, &format!("! NOT ARMED: {why}"), theme.caution(), width);
+            let other = offer.caution.as_deref().filter(|caution| *caution != why && offer.conflict.is_none());
+            if let Some(other) = other {
+                paragraph(lines, &format!("! {other}"), theme.caution(), width);
+            }
+            paragraph(lines, "Nothing proves that it would work. It can be run all the same.", theme.caution(), width);
+            lines.push(Line::default());
+        }
+        (_, Some(_)) if offer.conflict.is_some() => paragraph(lines, &format!("! {CONFLICT}"), theme.caution(), width),
+        (_, Some(caution)) => paragraph(lines, &format!("! {caution}"), theme.caution(), width),
+        _ => {}
+    }
+    if let Some(why) = &snapshot.ledger.failed {
+        let said = format!(
+            "! the journal cannot be written ({why}): the entries of a rollback go to the spool, and join the journal late"
+        );
+        paragraph(lines, &said, theme.caution(), width);
+        lines.push(Line::default());
+    }
+    if let Some(conflict) = &offer.conflict {
+        side_by_side(lines, conflict, theme, width);
+        lines.push(Line::default());
     }
     paragraph(lines, &offer.why, theme.plain(), width);
     lines.push(Line::default());
     labelled(lines, "at risk", &offer.at_risk, theme.strong(), theme, width);
     labelled(lines, "takes about", &text::span(offer.expected_ms), theme.strong(), theme, width);
     labelled(lines, "restores", &offer.restores, theme.plain(), theme, width);
+    if let Some(view) = view {
+        labelled(lines, "needs", &planes::of_rollback(&view.control_planes), theme.plain(), theme, width);
+    }
     for step in &offer.will_not_undo {
         labelled(lines, "will not undo", step, theme.caution(), theme, width);
     }
@@ -166,5 +293,39 @@ fn describe(lines: &mut Vec<Line<'static>>, offer: &OfferView, theme: &Theme, wi
     }
     for step in &offer.by_hand {
         labelled(lines, "by hand", step, theme.plain(), theme, width);
+    }
+}
+
+/// Somebody else's change: how this run left it, how it is now, how the rollback will leave it.
+fn side_by_side(lines: &mut Vec<Line<'static>>, conflict: &ConflictView, theme: &Theme, width: usize) {
+    let columns = [
+        ("before", &conflict.before, theme.plain()),
+        ("now", &conflict.now, theme.caution()),
+        ("wanted", &conflict.wanted, theme.strong()),
+    ];
+    if width < COLUMNS_MIN {
+        for (label, content, style) in columns {
+            labelled(lines, label, content, style, theme, width);
+        }
+        return;
+    }
+    let each = (width - 4) / 3;
+    let mut line = |cells: Vec<Span<'static>>| {
+        let mut spans = Vec::new();
+        for cell in cells {
+            let blanks = (each + 2).saturating_sub(cell.width());
+            spans.push(cell);
+            spans.push(Span::raw(" ".repeat(blanks)));
+        }
+        spans.pop();
+        lines.push(Line::from(spans));
+    };
+    line(columns.iter().map(|(label, ..)| Span::styled(*label, theme.dim())).collect());
+    let wrapped: Vec<Vec<String>> = columns.iter().map(|(_, content, _)| text::wrap(content, each)).collect();
+    for row in 0..wrapped.iter().map(Vec::len).max().unwrap_or(0) {
+        let cell = |(parts, (_, _, style)): (&Vec<String>, &(&str, &String, ratatui::style::Style))| {
+            Span::styled(parts.get(row).cloned().unwrap_or_default(), *style)
+        };
+        line(wrapped.iter().zip(&columns).map(cell).collect());
     }
 }

@@ -47,7 +47,7 @@ pub fn popup(step: &str, snapshot: &Snapshot, theme: &Theme, width: usize) -> Po
     }
     let again = view.is_some_and(|view| view.state == StepState::Failed);
     let (title, confirm) = if again { ("Try again?", "try again") } else { ("Start?", "start") };
-    Popup { title: title.to_owned(), style: theme.frame(true), lines, keys: confirm_keys(confirm, theme) }
+    Popup { title: title.to_owned(), style: theme.frame(true), lines, keys: confirm_keys(confirm, theme), home: None }
 }
 
 fn undo(snapshot: &Snapshot) -> String {

@@ -7,7 +7,7 @@ use super::now::draining;
 use super::signals::outage_running;
 use crate::run::command::Verb;
 use crate::run::snapshot::{Armed, Snapshot, Status, StepState, Verdict, WorkView};
-use crate::ui::app::{Allowed, App, allowed, rehearsing};
+use crate::ui::app::{Allowed, App, allowed, rehearsing, stuck};
 use crate::ui::keymap::{self, Meaning};
 use crate::ui::text;
 use crate::ui::theme::Theme;
@@ -49,11 +49,24 @@ fn advice(snapshot: &Snapshot, app: &App, theme: &Theme) -> Advice {
         return (None, said, theme.strong());
     }
     if let Status::RollingBack { name } = &snapshot.status {
-        let doing = snapshot.work.as_ref().map_or("", |work| work.doing.as_str());
-        return (None, format!("rolling back '{name}': {doing}"), theme.strong());
+        return match &snapshot.work {
+            Some(WorkView { blocked: Some(why), step, state: StepState::Pending, .. }) => {
+                let why = why.trim_start_matches("waits for its proof: ");
+                let said = format!("'{step}' waits for its proof (O starts it anyway, s skips it): {why}");
+                (None, said, theme.caution())
+            }
+            work => {
+                let doing = work.as_ref().map_or("", |work| work.doing.as_str());
+                (None, format!("rolling back '{name}': {doing}"), theme.strong())
+            }
+        };
     }
     if let Some(offer) = &snapshot.offer {
         return (Some("R"), format!("the rollback '{}' is frozen and ready to be looked at", offer.name), theme.caution());
+    }
+    if let Some(WorkView { rollback: Some(name), state: StepState::Failed, step, .. }) = &snapshot.work {
+        let said = format!("try again: '{step}' of rollback '{name}' failed (s skips it, with a reason)");
+        return (Some("c"), said, theme.warning());
     }
     if outage_running(snapshot).is_some() {
         return match &undo.armed {
@@ -126,6 +139,11 @@ fn waits_for(work: &WorkView) -> String {
     format!(": waits for {} {}, now {}", condition.what, condition.want, condition.now)
 }
 
+/// Whether a key is one of the ways on when the plan's own does not go on.
+fn is_choice(meaning: Meaning) -> bool {
+    matches!(meaning, Meaning::BackOff | Meaning::Override | Meaning::SkipStep | Meaning::ByHand)
+}
+
 /// The keys that work now, and in grey the ones that are blocked.
 #[must_use]
 pub fn keys(snapshot: &Snapshot, app: &App, width: usize) -> Line<'static> {
@@ -135,6 +153,12 @@ pub fn keys(snapshot: &Snapshot, app: &App, width: usize) -> Line<'static> {
         let always = matches!(binding.meaning, Meaning::Hold | Meaning::Rollback | Meaning::Help);
         let state = binding.verb.map_or(Allowed::Yes, |verb| allowed(snapshot, verb));
         let style = match state {
+            // What is seldom wanted is shown when it can be had; the help and the palette have it always.
+            _ if is_choice(binding.meaning)
+                && !(state == Allowed::Yes && (stuck(snapshot) || binding.meaning == Meaning::BackOff)) =>
+            {
+                continue;
+            }
             Allowed::Yes => theme.plain(),
             Allowed::Blocked(_) => theme.dim(),
             Allowed::No if always => theme.dim(),

@@ -7,6 +7,9 @@ use crate::ui::text;
 use crate::ui::theme::Theme;
 use crate::ui::widget::strip::{self, Field};
 
+/// Credentials that last less than this are worth a second look, in milliseconds.
+const CREDENTIALS_LOW_MS: i64 = 1_800_000;
+
 /// Mode in words, account, regions, plan, run, driver, day and clock.
 #[must_use]
 pub fn line(snapshot: &Snapshot, theme: &Theme, width: usize) -> Line<'static> {
@@ -34,7 +37,22 @@ pub fn line(snapshot: &Snapshot, theme: &Theme, width: usize) -> Line<'static> {
         };
         right.push(Field::new(4, speed, theme.key()));
     }
+    right.extend(credentials(snapshot, theme));
     right.push(Field::new(4, format!("day {}/{}", snapshot.day, snapshot.days), theme.plain()));
     right.push(Field::new(3, text::clock(snapshot.now), theme.plain()));
     strip::ends(left, right, width)
+}
+
+/// How long the credentials last, if they end at all.
+fn credentials(snapshot: &Snapshot, theme: &Theme) -> Option<Field> {
+    let left = snapshot.credentials_expire? - snapshot.now;
+    // Minutes are enough until the last one: nobody needs a line that changes every second.
+    let shown = if left >= 60_000 { left / 60_000 * 60_000 } else { left / 1_000 * 1_000 };
+    Some(if left <= 0 {
+        Field::new(1, "creds EXPIRED", theme.warning())
+    } else if left < CREDENTIALS_LOW_MS {
+        Field::new(1, format!("! creds {}", text::span(shown)), theme.caution())
+    } else {
+        Field::new(6, format!("creds {}", text::span(shown)), theme.dim())
+    })
 }

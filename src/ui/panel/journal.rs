@@ -46,7 +46,9 @@ pub fn state(snapshot: &Snapshot) -> String {
     match (&ledger.failed, &spool.failed) {
         (Some(reason), None) => return format!("{beside}CANNOT BE WRITTEN: {reason}"),
         (Some(reason), Some(spool)) => return format!("{beside}CANNOT BE WRITTEN, NOR CAN THE SPOOL ({spool}): {reason}"),
-        (None, Some(spool)) => return format!("#{:04} chain {}, NO SPOOL: {spool}", ledger.durable, text::short(&ledger.head, 8)),
+        (None, Some(spool)) => {
+            return format!("#{:04} chain {}, NO SPOOL: {spool}", ledger.durable, text::short(&ledger.head, 8));
+        }
         (None, None) => {}
     }
     let waiting = match ledger.seq.saturating_sub(ledger.durable) {

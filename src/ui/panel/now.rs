@@ -83,6 +83,11 @@ pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
 #[must_use]
 pub fn draining(snapshot: &Snapshot) -> Option<String> {
     let Status::RollingBack { name } = &snapshot.status else { return None };
+    // What of the rollback wants a hand is not hidden behind that.
+    let wants = |work: &WorkView| work.rollback.is_some() && (work.state != StepState::Verifying);
+    if snapshot.work.as_ref().is_some_and(wants) {
+        return None;
+    }
     let acted = snapshot.outage.as_ref().is_some_and(|outage| outage.acted.is_some() && outage.ended.is_none());
     let skip = if snapshot.drill.is_some() { "   (. skips ahead)" } else { "" };
     acted.then(|| format!("rollback '{name}': calls in sync; waiting until users are served again{skip}"))
@@ -120,7 +125,9 @@ fn head(lines: &mut Vec<Line<'static>>, snapshot: &Snapshot, work: &WorkView, th
     if let Some(blocked) = work.blocked.as_ref().filter(|_| !going) {
         paragraph(&format!("blocked: {blocked}"), theme.caution());
     }
-    if !work.doing.is_empty() {
+    // What a failed step of a rollback says has been said by the hold that it caused.
+    let said = work.rollback.is_some() && work.state == StepState::Failed;
+    if !work.doing.is_empty() && !said {
         paragraph(&work.doing, theme.plain());
     }
 }

@@ -6,7 +6,7 @@ use super::Content;
 use crate::run::snapshot::{Snapshot, StepState, StepView};
 use crate::ui::text;
 use crate::ui::theme::Theme;
-use crate::ui::widget::strip;
+use crate::ui::widget::{planes, strip};
 
 /// All phases; the steps of the current one and of those that are not quite done, or of all when `whole`.
 #[must_use]
@@ -74,21 +74,20 @@ fn step_line(snapshot: &Snapshot, step: &StepView, current: bool, theme: &Theme,
     if step.one_way.is_some() {
         right.push(Span::styled("one-way ", theme.caution()));
     }
+    let left = Line::from(vec![
+        Span::styled(format!("{pointer} "), theme.key()),
+        Span::styled(format!("{glyph} "), style),
+        Span::styled(step.title.clone(), title),
+    ]);
+    let time = text::pad_left(&time(snapshot, step), 6);
+    let planes = planes::of_step(&step.control_planes);
     // The control plane is shown while it still matters, and only where it does not push the title out.
-    if width >= 64 && step.state != StepState::Done && !step.control_planes.is_empty() {
-        right.push(Span::styled(format!("CP:{} ", step.control_planes.join("+")), theme.dim()));
+    let used = left.width() + right.iter().map(Span::width).sum::<usize>() + text::width(&time);
+    if !planes.is_empty() && !step.state.is_over() && used + text::width(&planes) + 2 <= width {
+        right.push(Span::styled(format!("{planes} "), theme.dim()));
     }
-    right.push(Span::styled(text::pad_left(&time(snapshot, step), 6), theme.dim()));
-    strip::sides(
-        Line::from(vec![
-            Span::styled(format!("{pointer} "), theme.key()),
-            Span::styled(format!("{glyph} "), style),
-            Span::styled(step.title.clone(), title),
-        ]),
-        Line::from(right),
-        width,
-        theme.glyphs.ellipsis,
-    )
+    right.push(Span::styled(time, theme.dim()));
+    strip::sides(left, Line::from(right), width, theme.glyphs.ellipsis)
 }
 
 /// How long it took, how long it has been going on, or how long it should take (`~`).
