@@ -188,14 +188,14 @@ pub fn build(loaded: &Loaded, scenario: &Scenario, folder: &Path, meta: &Meta, d
 pub struct Leased {
     store: Store,
     /// Given back when the store is closed.
-    _lease: crate::journal::Lease,
+    lease: crate::journal::Lease,
 }
 
 impl Leased {
     /// Ties the two together.
     #[must_use]
     pub fn new(store: Store, lease: crate::journal::Lease) -> Leased {
-        Leased { store, _lease: lease }
+        Leased { store, lease }
     }
 }
 
@@ -205,6 +205,7 @@ impl crate::journal::Append for Leased {
         epoch: u64,
         drafts: &[crate::journal::Draft],
     ) -> Result<crate::journal::Head, crate::journal::JournalError> {
+        self.lease.settle(&self.store)?;
         crate::journal::Append::append(&mut self.store, epoch, drafts)
     }
 }
