@@ -131,7 +131,11 @@ impl Aws {
     /// As classified in [`crate::cloud::FailureKind`]. A monitor that cannot be seen while others can is no error
     /// but a missing value.
     pub async fn ask(&self, plan: &Plan, groups: &[PollGroup], query: &Query) -> Result<Answer, Failure> {
-        self.noting(self.answer(plan, groups, query)).await
+        // A probe takes no credentials, and the provider of credentials is no service.
+        let probe = |index: usize| groups.get(index).is_some_and(|group| group.kind == PollKind::Probe);
+        let unsigned = matches!(query, Query::Credentials) || matches!(query, Query::Poll(index) if probe(*index));
+        let answer = self.answer(plan, groups, query);
+        if unsigned { answer.await } else { self.noting(answer).await }
     }
 
     async fn answer(&self, plan: &Plan, groups: &[PollGroup], query: &Query) -> Result<Answer, Failure> {
@@ -192,11 +196,13 @@ impl Aws {
         }
     }
 
-    /// Lets a refusal of the credentials be followed by a look for newer ones: somebody may have logged in again.
+    /// Remembers whether a service took the credentials: after a refusal somebody may have logged in again.
     async fn noting<T>(&self, asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         let result = asked.await;
-        if result.as_ref().is_err_and(|failure| failure.kind == FailureKind::Credentials) {
-            self.inner.keys.doubt().await;
+        match &result {
+            Ok(_) => self.inner.keys.heard(false).await,
+            Err(failure) if failure.kind == FailureKind::Credentials => self.inner.keys.heard(true).await,
+            Err(_) => {}
         }
         result
     }

@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use cutover::builtin;
-use cutover::cloud::Call;
+use cutover::cloud::{Call, Failure, FailureKind, Query};
 use cutover::drill::operator::Operator;
 use cutover::plan::{Action, FaultKind, Plan};
 use cutover::run::command::Command;
+use cutover::run::event::Event;
 use cutover::run::snapshot::{Armed, Verdict};
 use support::Stand;
 
@@ -195,6 +196,18 @@ fn credentials_must_outlast_the_rollback() {
     stand.expires = Some(stand.now + 600 * MINUTE);
     stand.run_for(6 * MINUTE);
     assert_eq!(armed(&stand, "partial"), Armed::Armed);
+}
+
+#[test]
+fn credentials_that_a_service_refused_arm_nothing_until_one_takes_them_again() {
+    let mut stand = half();
+    let failure = Failure { kind: FailureKind::Credentials, message: "ExpiredToken".into() };
+    let refused = Event::Answer { query: Query::Change { id: "C1".into() }, result: Err(failure) };
+    let (plan, now) = (Arc::clone(&stand.core.plan), stand.now);
+    stand.core.watch.observe(&plan, now, &refused);
+    assert_eq!(why(&stand, "partial"), "log in again: ExpiredToken");
+    stand.run_for(2 * MINUTE);
+    assert_eq!(armed(&stand, "partial"), Armed::Armed, "the records were read since then");
 }
 
 #[test]

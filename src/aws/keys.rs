@@ -45,6 +45,8 @@ struct Held {
     credentials: Credentials,
     /// When newer ones were asked for last.
     asked: Instant,
+    /// A service has refused them.
+    refused: bool,
 }
 
 impl Keys {
@@ -61,20 +63,25 @@ impl Keys {
     /// Until when the credentials are valid; `None` when they do not say.
     ///
     /// # Errors
-    /// `Credentials` when there are none, or they have expired and no newer ones can be had.
+    /// `Credentials` when there are none, or they have expired or were refused and no newer ones can be had.
     pub(super) async fn expire(&self) -> Result<Option<Millis>, Failure> {
-        let failure = |message: String| Failure { kind: FailureKind::Credentials, ..errors::refused(message) };
-        let held = self.get().await.map_err(|e| failure(format!("no credentials: {e}")))?;
-        if left(&held).is_some_and(|left| left.is_zero()) {
-            return Err(failure("the credentials have expired, and there are no newer ones".to_owned()));
+        let failure = |message: &str| Failure { kind: FailureKind::Credentials, ..errors::refused(message) };
+        let credentials = self.get().await.map_err(|e| failure(&format!("no credentials: {e}")))?;
+        if left(&credentials).is_some_and(|left| left.is_zero()) {
+            return Err(failure("the credentials have expired, and there are no newer ones"));
+        }
+        if self.held.lock().await.as_ref().is_some_and(|held| held.refused) {
+            return Err(failure("the credentials were refused, and there are no newer ones"));
         }
         let since = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(held.expiry().map(|at| Millis::try_from(since(at).as_millis()).unwrap_or(Millis::MAX)))
+        Ok(credentials.expiry().map(|at| Millis::try_from(since(at).as_millis()).unwrap_or(Millis::MAX)))
     }
 
-    /// A service has refused these: the next request asks for newer ones.
-    pub(super) async fn doubt(&self) {
-        *self.held.lock().await = None;
+    /// A service has refused the credentials, or has taken them. While they are refused, each request asks for newer ones.
+    pub(super) async fn heard(&self, refused: bool) {
+        if let Some(held) = self.held.lock().await.as_mut() {
+            held.refused = refused;
+        }
     }
 
     async fn get(&self) -> Result<Credentials, CredentialsError> {
@@ -85,16 +92,24 @@ impl Keys {
     async fn held_or_newer(&self) -> Result<Credentials, CredentialsError> {
         let mut held = self.held.lock().await;
         let usable = held.as_ref().filter(|h| left(&h.credentials).is_none_or(|left| !left.is_zero()));
-        if let Some(Held { credentials, asked }) = usable
+        if let Some(Held { credentials, asked, refused: false }) = usable
             && (left(credentials).is_none_or(|left| left > EARLY) || asked.elapsed() < AGAIN)
         {
             return Ok(credentials.clone());
         }
         let usable = usable.map(|h| h.credentials.clone());
         let credentials = self.source.load().await.or_else(|error| usable.ok_or(error))?;
-        *held = Some(Held { credentials: credentials.clone(), asked: Instant::now() });
+        let refused = held.as_ref().is_some_and(|h| h.refused && is_same(&h.credentials, &credentials));
+        *held = Some(Held { credentials: credentials.clone(), asked: Instant::now(), refused });
         Ok(credentials)
     }
+}
+
+/// True when a service cannot tell them apart.
+fn is_same(one: &Credentials, other: &Credentials) -> bool {
+    let of =
+        |c: &Credentials| [Some(c.access_key_id()), Some(c.secret_access_key()), c.session_token()].map(|t| t.map(str::to_owned));
+    of(one) == of(other)
 }
 
 /// How long they are valid; `None` when they do not say.

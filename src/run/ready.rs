@@ -8,7 +8,7 @@ use super::gate::{self, Tracker};
 use super::rollback::{offer, window_left, window_start};
 use super::snapshot::{Armed, Freshness, Verdict};
 use super::state::{CallState, Run};
-use crate::cloud::{Answer, Call, Value};
+use crate::cloud::{Answer, Call, FailureKind, Value};
 use crate::plan::{
     Action, Condition, Monitor, MonitorId, Plan, ROUTE53_REGION, RecordKey, RecordSet, Rollback, Source, Stat, State, Switch,
     Test, format_ms,
@@ -289,6 +289,11 @@ fn wired(ctx: Ctx<'_>, rollback: &Rollback, switch: &Switch) -> Proof {
 fn credentials(ctx: Ctx<'_>, rollback: &Rollback) -> Proof {
     const WHAT: &str = "credentials last";
     let needed = rollback.expected_ms.saturating_add(CREDENTIALS_MARGIN_MS);
+    // A service that has just refused them knows better than whoever handed them out.
+    let refused = ctx.watch.failure.as_ref().filter(|f| ctx.watch.failures > 0 && f.kind == FailureKind::Credentials);
+    if let Some(failure) = refused {
+        return Proof::fail(WHAT, format!("log in again: {}", failure.message));
+    }
     match ctx.watch.credentials(ctx.now - CREDENTIALS_AGE_MS) {
         None => Proof::unknown(WHAT, "nobody knows how long the credentials last"),
         Some(None) => Proof::pass(WHAT, "no expiry known"),

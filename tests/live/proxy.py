@@ -91,11 +91,13 @@ class Call:
 class Rule:
     """What is done to requests for one operation (None: for all of them)."""
 
-    operation: str | None
+    operation: str | None = None
     # Only requests that this access key signed (None: whoever did).
     key: str | None = None
     # After this many requests the rule is over (None: when it is cleared). What it holds by then it goes on holding.
     times: int | None = None
+    # The rule that takes its place when it is over.
+    then: "Rule | None" = None
     # Wait here for `release` before the request is passed on; if `drop` is set by then, it never is.
     hold_before: bool = False
     # Pass the request on, and wait for `release` before the answer is given back; with `drop`, it never is.
@@ -166,6 +168,8 @@ class Proxy:
             for rule in self.rules:
                 if rule.operation in (None, call.operation) and rule.key in (None, call.key) and rule.times != 0:
                     rule.times = None if rule.times is None else rule.times - 1
+                    if rule.times == 0 and rule.then:
+                        self.rules.append(rule.then)
                     return rule
         return None
 

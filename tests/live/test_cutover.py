@@ -110,8 +110,11 @@ def test_rollback_from_a_script(engine, small_plan, emulator, zone, proxy, seat,
     seat.verify_journal(run)
 
 
-def test_region_that_fails_is_seen_and_left(small_plan, emulator, zone, regions, open_cockpit):
-    """Frankfurt fails with half the traffic on it: the outage is on the screen, and R brings the traffic back."""
+def test_region_that_fails_is_seen_and_left(small_plan, emulator, zone, regions, route53, open_cockpit):
+    """Frankfurt fails with half the traffic on it: the outage is on the screen, and R brings the traffic back.
+
+    It takes minutes in which little goes on, so it is also looked at whether the connection to Route 53 stays open.
+    """
     cockpit = open_cockpit("run", small_plan)
     cockpit.advance(until="half", timeout_s=60)
     cockpit.advance(until="end", timeout_s=60)
@@ -126,6 +129,11 @@ def test_region_that_fails_is_seen_and_left(small_plan, emulator, zone, regions,
     # The run ends when the outage has: after a whole minute of good answers.
     cockpit.wait_for("ROLLED BACK", 150)
     assert cockpit.quit() == 5
+    calls = route53.calls
+    pauses = [(before, after) for before, after in zip(calls, calls[1:]) if after.at - before.at > 20]
+    assert pauses, "there was no pause in which a connection could have been lost"
+    for before, after in pauses:
+        assert before.connection == after.connection, f"closed within {after.at - before.at:.0f} s"
 
 
 def test_sick_target_disarms_the_rollback(small_plan, regions, open_cockpit):

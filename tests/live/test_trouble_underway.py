@@ -1,8 +1,11 @@
 """Trouble with a call that is on its way: lost, late, throttled, signed with what has expired, or nobody there to take it."""
 
+import re
+
 import pytest
 
 from cloud import IRELAND
+from proxy import Rule
 from test_rollback import CHANGE, assert_rolled_back, go_to, weights
 
 
@@ -67,22 +70,24 @@ def test_change_that_lands_late_is_applied_once(order, ramp_plan, emulator, zone
     seat.verify_journal(run)
 
 
-def test_expired_credentials_pause_the_run(small_plan, emulator, zone, proxy, seat, open_cockpit):
+@pytest.mark.parametrize("first", ["ListResourceRecordSets", CHANGE])
+def test_expired_credentials_pause_the_run(first, small_plan, emulator, zone, proxy, seat, open_cockpit):
     """The keys expire in the middle of a shift; somebody logs in again, which here writes a file, and says go on."""
     seat.log_in("first")
     cockpit = open_cockpit("run", small_plan)
     run = cockpit.run_id()
     cockpit.advance(until="half", timeout_s=60)
-    proxy.add_rule(key="first", instead="expired")
+    # From the shift's first read on, or from its call on, nothing that these keys have signed is taken.
+    proxy.add_rule(first, key="first", times=1, instead="expired", then=Rule(key="first", instead="expired"))
     cockpit.start("Send half")
-    cockpit.wait_for("HELD", 5, "the run to hold")
+    cockpit.wait_for("HELD", 3, "the run to hold")
     cockpit.wait_for("credentials", 2)
-    cockpit.wait_for("NOT ARMED", 5)
+    cockpit.wait_for(re.compile(r"NOT ARMED.*\n.*because log in again"), 5)
     assert emulator.weights(zone) == weights("zero")
 
     # Going on with keys that are still expired holds again, and breaks nothing.
     cockpit.confirm("c")
-    cockpit.wait_for(lambda _: len(seat.entries(run, "held")) == 2, 20, "the run to hold again")
+    cockpit.wait_for(lambda text: text.count("HELD: credentials") == 2, 20, "the run to hold again")
     seat.log_in("second")
     cockpit.confirm("c")
     cockpit.advance(until="end", timeout_s=60)
@@ -105,8 +110,7 @@ def test_control_plane_away(switch_plan, emulator, zone, route53, proxy, seat, o
     cockpit.press("R")
     cockpit.wait_for("cannot connect", 15)
     cockpit.press("\x1b")
-    cockpit.wait_for("NOT ARMED", 15)
-    cockpit.wait_for("us-east-1", 5)
+    cockpit.wait_for(re.compile(r"NOT ARMED.*\n.*because Route 53's control plane \(us-east-1\)"), 15)
 
     route53.start()
     cockpit.advance(until="end", timeout_s=60)
@@ -123,7 +127,10 @@ def test_control_plane_away(switch_plan, emulator, zone, route53, proxy, seat, o
     cockpit.confirm_rollback()
     cockpit.wait_for("ROLLED BACK", 30)
     assert emulator.metric_maximum(IRELAND, "Cutover", "LeaveFrankfurt", {"Zone": zone}) == 1
-    assert [call.region for call in proxy.of("PutMetricData")] == [IRELAND]
+    (flipped,) = proxy.of("PutMetricData")
+    warmed = proxy.of("DescribeAlarms")[-1]
+    assert flipped.region == warmed.region == IRELAND
+    assert flipped.connection == warmed.connection, "the connection was kept open for it"
     assert len(route53.calls) == asked and proxy.of(CHANGE) == []
     assert [entry["call"] for entry in seat.entries(run, "intent")][2:] == [
         {

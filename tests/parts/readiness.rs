@@ -300,12 +300,38 @@ async fn credentials_that_a_service_refused_are_asked_for_again() {
         }
     };
     let (url, seen) = serving(refused).await;
-    let (aws, desk) = Desk::aws(&url, &[("one", None), ("two", None)]);
+    let (aws, desk) = Desk::aws(&url, &[("one", None), ("one", None), ("one", None), ("two", None)]);
     let query = Query::Change { id: "C1".into() };
-    assert_eq!(ask(&aws, &query).await.unwrap_err().kind, FailureKind::Credentials);
+    let kind = async || ask(&aws, &query).await.unwrap_err().kind;
+    assert_eq!(expire(&aws).await, Ok(None));
+    assert_eq!(kind().await, FailureKind::Credentials);
     assert_eq!(desk.asked(), 1);
-    // Somebody has logged in again; a call finds out as well as a query.
-    assert_eq!(ask(&aws, &query).await.unwrap_err().kind, FailureKind::Refused);
-    assert_eq!(change(&aws, "Z1", &[], &[weighted("a.example", "a", 1, None)]).await.unwrap_err().kind, FailureKind::Refused);
-    assert_eq!((desk.asked(), seen.requests().len()), (2, 3));
+    // Nobody has logged in yet: what was refused does not count as lasting because it is handed out again.
+    assert_eq!(expire(&aws).await.unwrap_err().kind, FailureKind::Credentials);
+    assert_eq!(kind().await, FailureKind::Credentials);
+    // Somebody has; a call finds out as well as a query.
+    let call = change(&aws, "Z1", &[], &[weighted("a.example", "a", 1, None)]).await;
+    assert_eq!(call.unwrap_err().kind, FailureKind::Refused);
+    assert_eq!(expire(&aws).await, Ok(None));
+    assert_eq!(kind().await, FailureKind::Refused);
+    assert_eq!((desk.asked(), seen.requests().len()), (4, 4));
 }
+
+#[tokio::test]
+async fn credentials_that_a_service_takes_again_are_good_again() {
+    let turn = AtomicUsize::new(0);
+    let (url, _) = serving(move |_| match turn.fetch_add(1, Ordering::SeqCst) {
+        0 => failing("403 Forbidden", "RequestExpired", "your clock"),
+        _ => http("200 OK", "text/xml", CALLER),
+    })
+    .await;
+    let (aws, _) = Desk::aws(&url, &[("one", None)]);
+    assert_eq!(aws.identity().await.unwrap_err().kind, FailureKind::Credentials);
+    assert_eq!(expire(&aws).await.unwrap_err().kind, FailureKind::Credentials);
+    aws.identity().await.unwrap();
+    assert_eq!(expire(&aws).await, Ok(None));
+}
+
+/// What STS says to `GetCallerIdentity`.
+const CALLER: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::000000000000:root</Arn>\
+                      <UserId>u</UserId><Account>000000000000</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
