@@ -165,7 +165,7 @@ pub fn applied(story: &mut Story, sent: Millis, token: &str, call: &Call, author
 /// compare-and-swap can tell that from never having been done (rule 10). What the run itself has put back stays so,
 /// unless the change was under way already.
 fn again(story: &Story, sent: Millis, earlier: &[Millis], call: &Call) -> Result<(), String> {
-    let Call::ChangeRecords { zone, delete, .. } = call else { return Err("a call was done twice".into()) };
+    let Call::ChangeRecords { zone, delete, .. } = call else { return Err(format!("{call:?} was done twice")) };
     let put_back = delete.iter().map(|r| (zone.clone(), r.key())).filter_map(|key| story.records.put_back_at(&key)).max();
     match put_back {
         Some(at) if sent > at => {
