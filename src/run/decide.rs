@@ -169,8 +169,9 @@ fn command_given(ctx: Ctx<'_>, by: &str, command: Command) -> Decision {
             Ok(()) => freeze(ctx, RollbackRef::Undo(step)),
             Err(why) => Decision::refuse(why),
         },
-        Command::PrepareBackOff => match choice::last_shift(ctx) {
-            Some(step) => freeze(ctx, RollbackRef::Undo(step)),
+        Command::PrepareBackOff => match choice::last_shift(ctx).map(|step| (rollback::undoable(ctx, &step), step)) {
+            Some((Ok(()), step)) => freeze(ctx, RollbackRef::Undo(step)),
+            Some((Err(why), _)) => Decision::refuse(why),
             None => Decision::refuse("no stage of a ramp has been sent yet"),
         },
         Command::ConfirmRollback { name, offer, word } => rollback::confirm(ctx, &name, &offer, word.as_deref()),

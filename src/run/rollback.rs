@@ -9,7 +9,7 @@ use super::command::Reply;
 use super::decide::{Ctx, Decision, traffic_place};
 use super::entry::{Entry, JobRef, RollbackRef};
 use super::snapshot::{Armed, Freshness, StepState, Verdict};
-use super::state::{RollbackRun, Run};
+use super::state::{CallRun, CallState, RollbackRun, Run, step_of};
 use super::watch::refused;
 use super::{gate, job, ready};
 use crate::cloud::{Call, Millis};
@@ -115,7 +115,20 @@ pub fn undoable(ctx: Ctx<'_>, step: &str) -> Result<(), String> {
     if ctx.run.steps[id].attempts == 0 || ctx.run.steps[id].state == StepState::Undone {
         return Err(format!("'{step}' has not changed anything"));
     }
-    Ok(())
+    match changed_on_top(ctx, id) {
+        Some(later) => Err(format!("take back '{}' first: it changed the same after '{step}'", ctx.plan.steps[later].id)),
+        None => Ok(()),
+    }
+}
+
+/// A later step that changed what this one changed, and was not taken back: it would still count as done, although what
+/// it did would be gone.
+fn changed_on_top(ctx: Ctx<'_>, step: StepId) -> Option<StepId> {
+    let places = change::places(ctx.plan, ctx.run, &ctx.plan.steps[step].action);
+    let applied = |call: &&CallRun| call.doubtful || matches!(call.state, CallState::Open | CallState::Applied(..));
+    let calls = ctx.run.calls.values().filter(applied).filter(|c| places.iter().any(|place| place.is_changed_by(&c.call)));
+    let later = calls.filter_map(|call| step_of(ctx.plan, &call.job)).filter(|id| *id > step);
+    later.filter(|id| ctx.run.steps[*id].state != StepState::Undone).max()
 }
 
 /// What a rollback would do now.

@@ -52,6 +52,8 @@ pub struct Book {
     /// Calls some sending of which was never answered.
     doubtful: BTreeSet<CallId>,
     tokens: BTreeSet<String>,
+    /// A step's call was refused because the credentials have expired, and nobody has held the run since.
+    expired: bool,
 }
 
 impl Book {
@@ -73,6 +75,8 @@ impl Book {
                 for id in open {
                     self.know(*id, Known::Unknown);
                 }
+                // A new engine may have other credentials.
+                self.expired = false;
             }
             Entry::Started { job, overridden, .. } => {
                 self.started(plan, job)?;
@@ -86,6 +90,7 @@ impl Book {
                 must(!self.held, "the run is held")?;
                 must(self.job.as_ref() == Some(job) && !self.acted, "that job is not acting")?;
                 must(self.calls.keys().all(|known| known < id), "the number was used before")?;
+                must(!self.expired || !matches!(job, JobRef::Step(_)), "the credentials have expired, and it goes on")?;
                 must(self.tokens.insert(token.clone()), "the token was used before")?;
                 self.calls.insert(*id, (job.clone(), Known::Open));
                 self.calls_of_job.push(*id);
@@ -93,6 +98,7 @@ impl Book {
             Entry::Resent { id, .. } => {
                 must(!self.held, "the run is held")?;
                 must(matches!(self.known(*id), Some(Known::Deferred | Known::Unknown)), "nobody knows that it failed")?;
+                must(!self.expired || self.rolling_back(), "the credentials have expired, and it goes on")?;
                 must(self.calls_of_job.contains(id) && self.job.is_some(), "its job is not going on")?;
                 self.know(*id, Known::Open);
             }
@@ -101,6 +107,9 @@ impl Book {
                 self.know(*id, Known::Applied);
             }
             Entry::Outcome { id, outcome } => {
+                let forward = !self.held && matches!(self.job, Some(JobRef::Step(_))) && self.calls_of_job.contains(id);
+                let expired = matches!(outcome, CallOutcome::Deferred(why) if why.starts_with("ExpiredToken"));
+                self.expired |= forward && expired;
                 must(self.known(*id) == Some(Known::Open), "nothing was sent")?;
                 self.know(
                     *id,
@@ -139,7 +148,7 @@ impl Book {
                 must(self.job.as_ref() == Some(job), "that job is not going on")?;
             }
             Entry::GoOn { on: true, .. } => must(!self.held && !self.rolling_back(), "nothing may go on")?,
-            Entry::Held { .. } => self.held = true,
+            Entry::Held { .. } => (self.held, self.expired) = (true, false),
             Entry::Continued {} => {
                 must(self.held, "nothing was held")?;
                 self.held = false;
@@ -147,7 +156,7 @@ impl Book {
             Entry::RollbackConfirmed { rollback, fingerprint, .. } => {
                 must(!self.rolling_back(), "a rollback is going on")?;
                 must(!self.rolled_back(), "the run was rolled back")?;
-                (self.job, self.acted, self.held) = (None, false, false);
+                (self.job, self.acted, self.held, self.expired) = (None, false, false, false);
                 let (of, fingerprint) = (rollback.clone(), fingerprint.clone());
                 self.rollback = Some(Confirmed { of, at, fingerprint, done: false, is_partial: false });
             }

@@ -2,11 +2,13 @@
 
 use cutover::cloud::{Answer, Call, CallId, Effect, Millis, Query};
 use cutover::plan::{Action, Plan};
+use cutover::run::change::places;
 use cutover::run::core::Draft;
 use cutover::run::decide::moves_traffic;
 use cutover::run::entry::{CallOutcome, Entry, JobRef, RollbackRef};
 use cutover::run::event::Event;
-use cutover::run::state::{CallState, definition};
+use cutover::run::snapshot::{Outcome, StepState};
+use cutover::run::state::{CallState, Run, definition};
 
 use crate::ledger::Ledger;
 use crate::process::Process;
@@ -61,6 +63,9 @@ pub fn entry(story: &mut Story, engine: usize, draft: &Draft) -> Result<(), Stri
         Entry::Resent { .. } => story.count("sent again"),
         Entry::Failed { .. } => story.count("steps failed"),
         Entry::InSync { id } => in_sync(story, engine, *id)?,
+        Entry::Finished { outcome: Outcome::Completed } => {
+            behind("the records are not as the plan ends", ends_elsewhere(story, &process.core.run))?;
+        }
         Entry::RollbackConfirmed { .. } => story.count("rollbacks confirmed"),
         Entry::RollbackDone { rollback } => {
             let confirmed = story.engines[engine].book.rollback.as_ref();
@@ -74,6 +79,20 @@ pub fn entry(story: &mut Story, engine: usize, draft: &Draft) -> Result<(), Stri
         _ => {}
     }
     Ok(())
+}
+
+/// What the last step that changes a record, and is done, has not left there. A step that was left out after it had
+/// changed something, or that somebody did by hand, leaves nobody knows what.
+fn ends_elsewhere(story: &Story, run: &Run) -> Option<String> {
+    let mut last = std::collections::BTreeMap::new();
+    for (step, run_of_step) in story.plan.steps.iter().zip(&run.steps) {
+        let never = run_of_step.attempts == 0 || run_of_step.state == StepState::Undone;
+        for place in places(&story.plan, run, &step.action).into_iter().filter(|_| !never) {
+            let is_known = run_of_step.state == StepState::Done && run_of_step.by_hand.is_none();
+            last.insert(place, is_known.then_some(&step.action));
+        }
+    }
+    last.values().flatten().find_map(|action| not_there(story, action))
 }
 
 /// A change counts as in sync only when it is. One that was settled has no id to ask about.
@@ -146,7 +165,7 @@ pub fn applied(story: &mut Story, sent: Millis, token: &str, call: &Call, author
 /// compare-and-swap can tell that from never having been done (rule 10). What the run itself has put back stays so,
 /// unless the change was under way already.
 fn again(story: &Story, sent: Millis, earlier: &[Millis], call: &Call) -> Result<(), String> {
-    let Call::ChangeRecords { zone, delete, .. } = call else { return Err("a call was done twice".into()) };
+    let Call::ChangeRecords { zone, delete, .. } = call else { return Err(format!("{call:?} was done twice")) };
     let put_back = delete.iter().map(|r| (zone.clone(), r.key())).filter_map(|key| story.records.put_back_at(&key)).max();
     match put_back {
         Some(at) if sent > at => {
@@ -159,12 +178,22 @@ fn again(story: &Story, sent: Millis, earlier: &[Millis], call: &Call) -> Result
 /// What others wrote is replaced only by a rollback that showed it before it was confirmed.
 fn over_others(story: &mut Story, job: &JobRef, call: &Call) -> Result<(), String> {
     let Call::ChangeRecords { zone, delete, .. } = call else { return Ok(()) };
+    let plan = story.plan.clone();
     let confirmed = story.ledger.book.rollback.as_ref().map(|r| r.fingerprint.clone()).unwrap_or_default();
     for record in delete {
         let key = (zone.clone(), record.key());
-        let Author::Other(_) = story.records.author(&key) else { continue };
+        let Author::Other(at) = *story.records.author(&key) else { continue };
         match job {
-            JobRef::Step(_) => story.count("others' edits replaced by a step"),
+            JobRef::Step(id) => {
+                let owed = story.records.owed_at(&key);
+                let started = story.ledger.run.steps[plan.step_named(id).unwrap()].started.unwrap_or(0);
+                story.count(match (owed, at < started) {
+                    (true, true) => "step replaces edit: changed by the run before, edit before the start",
+                    (true, false) => "step replaces edit: changed by the run before, edit AFTER the start",
+                    (false, true) => "step replaces edit: never changed by the run, edit before the start",
+                    (false, false) => "step replaces edit: never changed by the run, edit AFTER the start",
+                });
+            }
             JobRef::Rollback(..) | JobRef::Undo(_) => {
                 let was_shown = story.shown.get(&confirmed).is_some_and(|calls| {
                     calls.iter().any(|c| matches!(c, Call::ChangeRecords { delete, .. } if delete.contains(record)))

@@ -26,14 +26,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::start::Start;
-use crate::story::{Report, SHOWN, Story};
+use crate::story::{FAULTS, Report, SHOWN, Story};
 
 /// Seeds in the test command.
 const SEEDS: u64 = 1_000;
 /// Failures after which no further seed is tried.
 const FAILURES: usize = 20;
-/// Every story has to have so many faults.
-const FAULTS: u64 = 3;
 
 /// Where stories begin: the small plan from its beginning and from each step, and a few points of the large one.
 fn starts() -> &'static [Start] {

@@ -39,6 +39,7 @@ const ANYTHING: &[(usize, Press)] = &[
     (3, |d, s| Command::ConfirmRollback { name: shown(d, s), offer: any_fingerprint(d, s), word: any_word(d, s) }),
     (6, |d, s| confirm(s).unwrap_or(Command::Continue).tap(d)),
     (1, |_, _| Command::CancelRollback),
+    (1, |d, s| Command::WithoutJournal { word: any_word(d, s).unwrap_or_default() }),
     (1, |_, _| Command::Acknowledge),
     (1, |_, _| Command::Note { text: "a note".into() }),
     (1, |d, s| Command::Drill { what: DrillCommand::Inject(any_lag(d, s)) }),

@@ -294,15 +294,14 @@ impl Story {
             OfCall::AnsweredLate { after_ms, given_up: also } => {
                 self.fault("answer late");
                 let (at, event) = self.arrives(self.now, effect)?;
+                let also = also && accepts(&event);
                 answers.push((at + after_ms, event));
-                if also {
-                    answers.push(given_up);
-                }
+                answers.extend(also.then_some(given_up));
             }
             OfCall::AnsweredTwice { after_ms } => {
                 self.fault("answer twice");
                 let (at, event) = self.arrives(self.now, effect)?;
-                answers.push((at + after_ms, event.clone()));
+                answers.extend(accepts(&event).then(|| (at + after_ms, event.clone())));
                 answers.push((at, event));
             }
             OfCall::Fails(kind) => {
@@ -334,6 +333,10 @@ impl Story {
         }
         Ok(answer)
     }
+}
+
+fn accepts(event: &Event) -> bool {
+    matches!(event, Event::Sent { result: Ok(_), .. })
 }
 
 fn is_intent(draft: &Draft) -> bool {

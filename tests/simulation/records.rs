@@ -133,6 +133,10 @@ impl Records {
         })
     }
 
+    pub fn owed_at(&self, key: &Key) -> bool {
+        self.owed.values().any(|owed| owed.contains_key(key))
+    }
+
     /// Something that a way back would have to restore now.
     pub fn owes(&self, way: &RollbackRef, run: &Run) -> bool {
         self.not_restored(way, Millis::MAX, run).is_some()

@@ -26,7 +26,8 @@ pub enum OfCall {
     LostAfter,
     /// It arrives late, after it counted as unanswered; its answer may come as well.
     ArrivesLate { after_ms: i64, answered: bool },
-    /// It arrives; its answer comes late, instead of being given up or in addition to that.
+    /// It arrives; its answer comes late, instead of being given up or in addition to that. Of an answer that comes in
+    /// addition an engine can only learn what is certain, so it is one that accepts; backends promise not even that.
     AnsweredLate { after_ms: i64, given_up: bool },
     /// It arrives; its answer comes twice.
     AnsweredTwice { after_ms: i64 },
@@ -89,7 +90,10 @@ impl Temper {
                 OfCall::ArrivesLate { after_ms, answered: dice.chance(300) }
             }
             5 => OfCall::AnsweredLate { after_ms: dice.between(TIMEOUT_MS, LATE_ANSWER_MS), given_up: dice.chance(700) },
-            6 => OfCall::AnsweredTwice { after_ms: dice.between(10, LATE_ANSWER_MS) },
+            6 => {
+                let late = *dice.pick(&[400, 3_000, LATE_ANSWER_MS]);
+                OfCall::AnsweredTwice { after_ms: dice.between(10, late) }
+            }
             _ => OfCall::Fails(not_applied(dice)),
         }
     }

@@ -56,7 +56,7 @@ impl Start {
         while story.ledger.book.finished.is_none() && story.count_of("steps failed") == 0 && story.now - since < PATIENCE_MS {
             story.step().unwrap_or_else(|why| panic!("{name}, where nothing goes wrong: {why}"));
             let next = story.ledger.run.next_step().unwrap_or(story.plan.steps.len());
-            if next > reached && story.ledger.run.job.is_none() {
+            if next > reached && next < story.plan.steps.len() && story.ledger.run.job.is_none() {
                 (reached, since) = (next, story.now);
                 starts.push(Start {
                     plan: Arc::clone(&story.plan),

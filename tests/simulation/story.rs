@@ -29,6 +29,8 @@ const RETRIES: u64 = 12;
 const AFTERMATH_MS: i64 = 240_000;
 /// A story that takes more events than this goes round in circles.
 const EVENTS: u64 = 300_000;
+/// Every story has at least so many faults.
+pub const FAULTS: u64 = 3;
 /// Entries, events and people's doings that a failure shows.
 pub const SHOWN: usize = 40;
 
@@ -346,6 +348,10 @@ impl Story {
                 });
                 Ok(())
             }
+            What::Calm if self.report.faults.values().sum::<u64>() < FAULTS => {
+                self.schedule(self.now + 60_000, What::Calm);
+                self.happens(What::TakeOver)
+            }
             What::Calm => {
                 self.note(|| "from here on nothing goes wrong any more, and somebody wants to get back".into());
                 self.calm_since = Some(self.now);
@@ -475,14 +481,21 @@ impl Story {
     }
 }
 
-/// Regions that go away for a while.
+/// What goes wrong in the cloud itself, each for a while. What becomes of calls on their way is the seam's business.
 fn outages(dice: &mut Dice, start: &Start) -> Scenario {
     let mut scenario = calm();
     let since = start.now - start.world_began;
     let regions: Vec<String> = start.plan.regions.iter().map(|r| r.name.clone()).chain(["us-east-1".into()]).collect();
-    for _ in 0..dice.below(3) {
+    for _ in 0..dice.below(4) {
         let at = FaultAt::Elapsed(since + dice.between(10_000, 2_400_000));
-        let kind = FaultKind::RegionDown(dice.pick(&regions).clone());
+        let region = dice.pick(&regions).clone();
+        let kind = match dice.below(6) {
+            0 => FaultKind::ControlPlaneAway(region),
+            1 => FaultKind::Brownout { region, errors_ppm: dice.between(1, 900_000), latency_us: dice.between(0, 400_000) },
+            2 => FaultKind::ReplicationStopped(people::lagging(&start.plan)),
+            3 => FaultKind::Throttle { share_ppm: dice.between(100_000, 900_000) },
+            _ => FaultKind::RegionDown(region),
+        };
         scenario.faults.push(Fault { at, for_ms: Some(dice.between(10_000, 600_000)), kind });
     }
     scenario
