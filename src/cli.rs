@@ -66,6 +66,10 @@ pub struct Drill {
     /// Print the result as one JSON object (with --auto).
     #[arg(long, requires = "auto")]
     pub json: bool,
+    /// Write what the cockpit shows to an asciicast (version 2), for asciinema and other players. With --auto: the same
+    /// cockpit at 120x40, sped up to a minute at most. A file that is there already is refused.
+    #[arg(long, value_name = "F.cast")]
+    pub record: Option<PathBuf>,
 }
 
 /// Arguments of `run`.

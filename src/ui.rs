@@ -3,7 +3,9 @@
 //! It sees snapshots, commands, the key map and the theme, and nothing of the cloud.
 
 pub mod app;
+pub mod cast;
 pub mod dialog;
+pub mod film;
 pub mod keymap;
 pub mod layout;
 pub mod panel;
@@ -20,7 +22,7 @@ use std::time::Duration;
 use crossterm::event::{Event, EventStream};
 use futures_util::{Stream, StreamExt};
 use ratatui::backend::Backend;
-use ratatui::layout::Rect;
+use ratatui::layout::{Rect, Size};
 use ratatui::{Frame, Terminal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -90,17 +92,17 @@ pub fn render(frame: &mut Frame, app: &App, snapshot: &Snapshot) {
     }
 }
 
-/// Runs the screen until the person leaves, the engine goes or a signal comes.
+/// Runs the screen until the person leaves, the engine goes or a signal comes. A tape is told of other sizes.
 ///
 /// # Errors
 ///
 /// When the terminal cannot be read or written, or a background task has panicked and given it back.
-pub async fn run<B>(terminal: &mut Terminal<B>, link: Link, options: Options) -> io::Result<Exit>
+pub async fn run<B>(terminal: &mut Terminal<B>, link: Link, options: Options, tape: Option<cast::Tape>) -> io::Result<Exit>
 where
     B: Backend,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
-    drive(terminal, link, options, EventStream::new(), terminal::Stdout).await
+    drive(terminal, link, options, EventStream::new(), terminal::Stdout { tape }).await
 }
 
 /// The loop of [`run`] with events and a terminal of the caller's: how a test drives it.
@@ -176,6 +178,8 @@ struct Loop<'t, B: Backend, H> {
     replies: JoinSet<(Command, Reply)>,
     engine_gone: bool,
     started: Instant,
+    /// The size of the last frame.
+    size: Size,
     /// When the next frame may be painted for a snapshot.
     due: Instant,
     dirty: bool,
@@ -191,6 +195,8 @@ where
     fn new(terminal: &'t mut Terminal<B>, mut link: Link, options: Options, host: H) -> Self {
         let snapshot = link.snapshots.borrow_and_update().clone();
         let now = Instant::now();
+        // Who cannot tell yet will with the first frame.
+        let size = terminal.size().unwrap_or_default();
         Loop {
             terminal,
             host,
@@ -200,6 +206,7 @@ where
             replies: JoinSet::new(),
             engine_gone: false,
             started: now,
+            size,
             due: now,
             dirty: true,
             urgent: false,
@@ -299,6 +306,11 @@ where
     fn draw(&mut self) -> io::Result<()> {
         if !self.host.ours() {
             return Err(io::Error::other("a background task has failed and given the terminal back"));
+        }
+        let size = self.terminal.size().map_err(io::Error::other)?;
+        if size != self.size {
+            self.size = size;
+            self.host.resized(size.width, size.height);
         }
         self.host.begin_frame()?;
         let (app, snapshot) = (&self.app, &self.snapshot);

@@ -12,21 +12,22 @@ use crate::exit::{Exit, Failed};
 use crate::link::Link;
 use crate::link::socket::Door;
 use crate::run::snapshot::{Outcome, Snapshot, Status};
-use crate::ui;
+use crate::ui::{self, cast::Tape};
 
 /// How many commands may wait for the engine.
 const COMMANDS: usize = 64;
 
 /// Opens the cockpit on an engine until the person leaves. The engine is given back, everything durable.
 ///
-/// The first frame is painted before `prepare` is called, which may take its time. Meanwhile a script may command the
-/// engine through the socket in the run's folder.
+/// What is shown goes onto the tape too. The first frame is painted before `prepare` is called, which may take its time.
+/// Meanwhile a script may command the engine through the socket in the run's folder.
 ///
 /// # Errors
 /// When the terminal fails, or another engine took the run.
 pub async fn open<B: Backend, P: Future<Output = Engine<B>>>(
     mut engine: Engine<B>,
     ascii: bool,
+    tape: Option<Tape>,
     folder: &Path,
     prepare: impl FnOnce(Engine<B>) -> P,
 ) -> Result<(Engine<B>, ui::Exit), Failed> {
@@ -39,10 +40,10 @@ pub async fn open<B: Backend, P: Future<Output = Engine<B>>>(
     let (publish, snapshots) = watch::channel(Arc::new(engine.snapshot()));
     let door = Door::open(folder).inspect_err(|error| tracing::warn!(%error, "no script can command this run")).ok();
     let served = (snapshots.clone(), commands.downgrade());
-    let options = ui::Options { ascii, color: std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) };
+    let options = options(ascii);
     let screen = async move {
-        let (guard, mut terminal) = ui::terminal::Guard::open()?;
-        let exit = ui::run(&mut terminal, Link { snapshots, commands }, options).await;
+        let (guard, mut terminal) = ui::terminal::Guard::open(tape.clone())?;
+        let exit = ui::run(&mut terminal, Link { snapshots, commands }, options, tape).await;
         drop(guard);
         exit
     };
@@ -110,6 +111,12 @@ impl Write for Unsaid {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// How the screen looks here.
+#[must_use]
+pub fn options(ascii: bool) -> ui::Options {
+    ui::Options { ascii, color: std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) }
 }
 
 /// The exit code that a run's state asks for.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::record::{self, Camera, Recording};
 use super::{Ends, cockpit, journal_failed};
 use crate::cli::Drill as Args;
 use crate::drill::auto::{self, Until};
@@ -46,10 +47,12 @@ pub async fn drill(args: &Args, ascii: bool) -> Ends {
     let scenario = super::scenario(&loaded, &name)?;
     let until = start_step(&loaded, args, opening.as_ref().map(|o| o.until))?;
     let speed = args.speed.or(opening.map(|o| o.speed)).unwrap_or(SPEED);
+    // A file that cannot be recorded to is told before anything is begun.
+    let recording = Recording::begin(args, &loaded.plan.name, &name, args.seed)?;
     let (folder, meta) = super::new_run(&loaded, &args.plan, Some((&scenario, args.seed)))?;
     let mut engine = build(&loaded, &scenario, &folder, &meta, driver(args))?;
     if args.auto {
-        return headless(engine, args, &scenario, &meta).await;
+        return headless(engine, args, (ascii, recording), &scenario, &meta).await;
     }
     if until > 0 {
         // The first frame says that the days before are being rehearsed.
@@ -62,8 +65,25 @@ pub async fn drill(args: &Args, ascii: bool) -> Ends {
         engine.backend.set_speed(speed);
         engine
     };
-    let (engine, left) = cockpit::open(engine, ascii, &folder, prepare).await?;
-    Ok(farewell(engine, left, &meta))
+    seen(engine, (ascii, recording), &folder, &meta, prepare).await
+}
+
+/// Opens the cockpit, and records it if that is asked for.
+async fn seen<P: Future<Output = Engine<Drill>>>(
+    engine: Engine<Drill>,
+    (ascii, recording): (bool, Option<Recording>),
+    folder: &Path,
+    meta: &Meta,
+    prepare: impl FnOnce(Engine<Drill>) -> P,
+) -> Ends {
+    let (tape, path) = record::live(recording);
+    let (engine, left) = cockpit::open(engine, ascii, tape.clone(), folder, prepare).await?;
+    let exit = farewell(engine, left, meta);
+    if let Some(tape) = tape {
+        record::ended(tape.end(), &path)?;
+        println!("recorded: {}", path.display());
+    }
+    Ok(exit)
 }
 
 fn driver(args: &Args) -> String {
@@ -93,17 +113,17 @@ async fn resume(args: &Args, ascii: bool, folder: &Path) -> Ends {
     }
     let loaded = super::pinned(&meta)?;
     let scenario = super::scenario(&loaded, meta.scenario.as_deref().unwrap_or("calm"))?;
+    let recording = Recording::begin(args, &meta.plan_name, &scenario.name, meta.seed.unwrap_or(0))?;
     let engine = build(&loaded, &scenario, folder, &meta, driver(args))?;
     if args.auto {
-        return headless(engine, args, &scenario, &meta).await;
+        return headless(engine, args, (ascii, recording), &scenario, &meta).await;
     }
     let speed = args.speed.or(loaded.plan.drill.opening.map(|o| o.speed)).unwrap_or(SPEED);
     let prepare = async move |mut engine: Engine<Drill>| {
         engine.backend.set_speed(speed);
         engine
     };
-    let (engine, left) = cockpit::open(engine, ascii, folder, prepare).await?;
-    Ok(farewell(engine, left, &meta))
+    seen(engine, (ascii, recording), folder, &meta, prepare).await
 }
 
 /// Closes a drill whose cockpit was left, and says how to look at it again.
@@ -210,20 +230,36 @@ impl crate::journal::Append for Leased {
     }
 }
 
-async fn headless(mut engine: Engine<Drill>, args: &Args, scenario: &Scenario, meta: &Meta) -> Ends {
+async fn headless(
+    mut engine: Engine<Drill>,
+    args: &Args,
+    (ascii, recording): (bool, Option<Recording>),
+    scenario: &Scenario,
+    meta: &Meta,
+) -> Ends {
     let mut operator = Operator::new(meta.seed.unwrap_or(args.seed));
-    auto::drive(&mut engine, &mut operator, Until::End).await;
+    let mut camera = Camera::on(recording, ascii)?;
+    auto::drive_watched(&mut engine, &mut operator, Until::End, |engine| {
+        if let Some(camera) = &mut camera {
+            camera.look(engine);
+        }
+    })
+    .await;
     cockpit::end(&mut engine).await;
     if let Some(why) = engine.failed() {
         return Err(Failed::new(Exit::Internal, format!("the journal cannot be written: {why}")));
     }
     let snapshot = engine.snapshot();
     let report = report(&snapshot, engine.head(), scenario, meta.seed.unwrap_or(0), meta);
+    let recorded = camera.map(|camera| camera.end(&engine));
     engine.close();
     if args.json {
         println!("{report:#}");
     } else {
         print_report(&report);
+    }
+    if let Some(path) = recorded.transpose()? {
+        eprintln!("recorded: {}", path.display());
     }
     Ok(cockpit::exit_of(&snapshot))
 }

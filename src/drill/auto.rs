@@ -24,10 +24,21 @@ pub enum Until {
 
 /// Lets the auto-operator drive until the drill is over, or until it shall stop.
 pub async fn drive(engine: &mut Engine<Drill>, operator: &mut Operator, until: Until) {
+    drive_watched(engine, operator, until, |_| {}).await;
+}
+
+/// The same, with somebody who looks on: called after everything that has happened and been made durable.
+pub async fn drive_watched(
+    engine: &mut Engine<Drill>,
+    operator: &mut Operator,
+    until: Until,
+    mut watch: impl FnMut(&Engine<Drill>),
+) {
     let limit = engine.core.run.started.max(engine.backend.now()) + i64::from(engine.core.plan.days) * 86_400_000 + PATIENCE_MS;
     let (mut look_at, mut seen) = (engine.backend.now(), 0);
     loop {
         engine.settle().await;
+        watch(engine);
         if engine.stuck().is_some() || engine.backend.now() > limit {
             return;
         }

@@ -14,8 +14,18 @@ use crossterm::terminal::{
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
+use super::cast::{Tape, Tee};
+
+/// Columns and rows of the process's own terminal.
+///
+/// # Errors
+/// When there is none.
+pub fn size() -> io::Result<(u16, u16)> {
+    crossterm::terminal::size()
+}
+
 /// The terminal as the cockpit uses it.
-pub type Screen = Terminal<CrosstermBackend<io::Stdout>>;
+pub type Screen = Terminal<CrosstermBackend<Tee<io::Stdout>>>;
 
 /// Longest text that goes to the clipboard; terminals drop longer sequences without a word.
 const COPY_BYTES_MAX: usize = 64 * 1024;
@@ -46,14 +56,14 @@ impl Guard {
         Ok(Guard(()))
     }
 
-    /// Enters the alternate screen and gives a terminal to draw on.
+    /// Enters the alternate screen and gives a terminal to draw on; what is drawn goes onto the tape as well.
     ///
     /// # Errors
     ///
     /// When the terminal cannot be switched or its size cannot be read; it is then as before.
-    pub fn open() -> io::Result<(Self, Screen)> {
+    pub fn open(tape: Option<Tape>) -> io::Result<(Self, Screen)> {
         let guard = Guard::enter()?;
-        let screen = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        let screen = Terminal::new(CrosstermBackend::new(Tee::new(io::stdout(), tape)))?;
         Ok((guard, screen))
     }
 }
@@ -118,11 +128,17 @@ pub trait Host {
     ///
     /// When the terminal cannot be switched.
     fn suspend(&mut self) -> io::Result<()>;
+
+    /// The terminal has another size from the next frame on.
+    fn resized(&mut self, _width: u16, _height: u16) {}
 }
 
 /// The process's own terminal.
 #[derive(Debug, Default)]
-pub struct Stdout;
+pub struct Stdout {
+    /// Where what is drawn is recorded.
+    pub tape: Option<Tape>,
+}
 
 impl Host for Stdout {
     fn ours(&self) -> bool {
@@ -154,6 +170,12 @@ impl Host for Stdout {
         let stopped = signal_hook::low_level::raise(signal_hook::consts::SIGTSTP);
         enter()?;
         stopped
+    }
+
+    fn resized(&mut self, width: u16, height: u16) {
+        if let Some(tape) = &self.tape {
+            tape.resize(width, height);
+        }
     }
 }
 
