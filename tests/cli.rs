@@ -144,6 +144,7 @@ fn a_headless_drill_says_what_the_readme_promises() {
     let promised = [
         "downtime_budget_seconds",
         "downtime_seconds",
+        "failed_requests",
         "journal_entries",
         "journal_head",
         "outcome",
@@ -163,6 +164,7 @@ fn a_headless_drill_says_what_the_readme_promises() {
     assert_eq!(report["outcome"], "completed");
     assert_eq!(report["steps"]["done"], report["steps"]["total"]);
     assert_eq!(report["rollback"], Value::Null);
+    assert_eq!(report["failed_requests"], 0);
     assert_eq!(report["journal_head"].as_str().unwrap().len(), 64);
     for field in promised {
         assert!(readme().contains(&format!("`{field}`")), "README.md does not explain {field}");
