@@ -249,3 +249,45 @@ async fn an_outage_is_noticed_when_nothing_is_going_on() {
     assert!(outage.detected - failed_at < 120_000, "noticed after {} ms", outage.detected - failed_at);
     assert_eq!(seen.status, Status::Finished(Outcome::RolledBack));
 }
+
+#[tokio::test]
+async fn a_skip_stops_at_a_new_alert_although_nothing_is_written() {
+    use cutover::link::Request;
+    use cutover::run::command::Command;
+
+    let case = Case::new("medzen", "calm", 5);
+    let mut engine = case.engine();
+    // Nothing goes on, no gate looks at Cape Town, and nobody's requests fail there: all that comes is an alert.
+    let step = case.loaded.plan.step_named("canary-10").unwrap();
+    drive(&mut engine, &mut Operator::new(5), Until::Step(step)).await;
+    // A gate that opens would be a reason to stop as well.
+    while engine.snapshot().work.unwrap().blocked.is_some() {
+        let event = engine.backend.pop(engine.wake());
+        engine.handle(event);
+    }
+    engine.settle().await;
+    engine.backend.set_speed(1);
+    let before = engine.snapshot();
+    assert!(before.alerts.is_empty(), "{:?}", before.alerts);
+    let entries = before.ledger.seq;
+    let (sender, requests) = tokio::sync::mpsc::channel(4);
+    let (snapshots, mut seen) = tokio::sync::watch::channel(std::sync::Arc::new(before.clone()));
+    let keys = async move {
+        for what in [DrillCommand::Inject(FaultKind::RegionDown("af-south-1".into())), DrillCommand::SkipAhead] {
+            let (reply, answer) = tokio::sync::oneshot::channel();
+            sender.send(Request { command: Command::Drill { what }, reply }).await.unwrap();
+            answer.await.unwrap();
+        }
+        let skipping = |s: &cutover::run::snapshot::Snapshot| s.drill.as_ref().unwrap().skipping_to.is_some();
+        while skipping(&seen.borrow_and_update()) {
+            seen.changed().await.unwrap();
+        }
+        let stopped = seen.borrow().clone();
+        stopped
+    };
+    let (_, stopped) = tokio::join!(engine.run(requests, &snapshots), keys);
+    let skipped = stopped.now - before.now;
+    assert_eq!(stopped.ledger.seq, entries + 1, "nothing but the fault was written");
+    assert!(!stopped.alerts.is_empty(), "no alert stopped it, {skipped} ms later: {:?}", stopped.work);
+    assert!(skipped < 400_000, "it went on for {skipped} ms");
+}

@@ -259,7 +259,9 @@ impl App {
         }
         self.skip = None;
         let ahead = text::span((snapshot.now - from) / 1_000 * 1_000);
-        let news = snapshot.journal.last().filter(|line| line.seq > seq).map(|line| line.text.as_str());
+        let written = snapshot.journal.last().filter(|line| line.seq > seq).map(|line| line.text.as_str());
+        let alert = || snapshot.alerts.iter().find(|alert| alert.level >= Level::Caution && alert.since > from);
+        let news = written.or_else(|| alert().map(|alert| alert.text.as_str()));
         self.say(format!("skipped {ahead} ahead: {}", news.unwrap_or("nothing was written meanwhile")), Level::Ok, now_ms);
     }
 

@@ -212,9 +212,13 @@ fn describe(lines: &mut Vec<Line<'static>>, what: What, work: &WorkView, snapsho
             paragraph(lines, said, theme.plain(), width);
         }
         What::Skip => {
-            let said =
-                "Nothing of it is sent any more, what was sent stays. It counts as over: the steps that need it can start.";
-            paragraph(lines, said, theme.plain(), width);
+            let sent = if work.state == StepState::Pending {
+                "Nothing of it is sent."
+            } else {
+                "Nothing of it is sent any more, and what was sent stays."
+            };
+            let said = format!("{sent} It counts as over: the steps that need it can start.");
+            paragraph(lines, &said, theme.plain(), width);
         }
         What::ByHand => {
             paragraph(lines, "Nothing is sent: you say that its action is done. Its verify still decides.", theme.plain(), width);

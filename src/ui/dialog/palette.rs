@@ -99,7 +99,7 @@ fn without(typed: &str, snapshot: &Snapshot) -> Vec<Entry> {
     let known = regions(snapshot);
     let mut out: Vec<Entry> =
         known.iter().filter(|region| region.starts_with(typed)).map(|region| Entry::Without((*region).to_owned())).collect();
-    if !typed.is_empty() && !known.contains(typed) && !typed.contains(' ') {
+    if out.is_empty() && !typed.is_empty() && !typed.contains(' ') {
         out.push(Entry::Without(typed.to_owned()));
     }
     out

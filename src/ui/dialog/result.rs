@@ -33,7 +33,10 @@ pub fn popup(view: &ResultView, snapshot: &Snapshot, theme: &Theme, width: usize
 
 /// What to rehearse next: losing the region that the rollback leads to, and losing the control plane that it needs.
 fn next(snapshot: &Snapshot) -> Option<String> {
-    let needed = |region: &String| snapshot.rollbacks.iter().any(|rollback| rollback.control_planes.contains(region));
+    let needed = |region: &String| {
+        let planes = || snapshot.rollbacks.iter().any(|rollback| rollback.control_planes.contains(region));
+        *region != snapshot.identity.to && planes()
+    };
     let faults = &snapshot.drill.as_ref()?.faults;
     let worth = faults.iter().filter_map(|(title, kind)| match kind {
         FaultKind::RegionDown(region) if *region == snapshot.identity.from || needed(region) => Some(title.as_str()),

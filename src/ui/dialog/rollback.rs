@@ -248,11 +248,16 @@ fn describe(lines: &mut Vec<Line<'static>>, offer: &OfferView, snapshot: &Snapsh
             // Both sides of a conflict stand below, in full.
             let why = if offer.conflict.is_some() { CONFLICT } else { why };
             paragraph(lines, &format!("! NOT ARMED: {why}"), theme.caution(), width);
-            let other = offer.caution.as_deref().filter(|caution| *caution != why && offer.conflict.is_none());
+            let other = offer.caution.as_deref().filter(|caution| !why.contains(caution) && offer.conflict.is_none());
             if let Some(other) = other {
                 paragraph(lines, &format!("! {other}"), theme.caution(), width);
             }
-            paragraph(lines, "Nothing proves that it would work. It can be run all the same.", theme.caution(), width);
+            let said = if offer.fingerprint.is_some() {
+                "Nothing proves that it would work. It can be run all the same."
+            } else {
+                "Nothing proves that it would work, and what it would do cannot be shown yet: there is nothing to confirm."
+            };
+            paragraph(lines, said, theme.caution(), width);
             lines.push(Line::default());
         }
         (_, Some(_)) if offer.conflict.is_some() => paragraph(lines, &format!("! {CONFLICT}"), theme.caution(), width),
@@ -283,7 +288,8 @@ fn describe(lines: &mut Vec<Line<'static>>, offer: &OfferView, snapshot: &Snapsh
     }
     lines.push(Line::default());
     if offer.fingerprint.is_none() {
-        lines.push(Line::styled("reading the records...", theme.strong()));
+        let said = if offer.caution.is_some() { "reading the records, again and again..." } else { "reading the records..." };
+        lines.push(Line::styled(said, theme.strong()));
         return;
     }
     let head = text::count(offer.calls.len(), "call, in this order", "calls, in this order");

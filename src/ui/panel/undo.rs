@@ -30,7 +30,13 @@ pub fn lines(snapshot: &Snapshot, theme: &Theme, whole: bool, width: usize) -> V
         let calls = text::count(undo.calls, "call", "calls");
         let this = snapshot.rollbacks.iter().find(|rollback| rollback.name == undo.name);
         let planes = this.map_or_else(String::new, |this| format!(", {}", planes::of_rollback(&this.control_planes)));
-        say("R makes", &format!("{calls}, about {}{planes}", text::span(undo.expected_ms)), theme.plain());
+        let about = text::span(undo.expected_ms);
+        if undo.calls == 0 && undo.armed != Armed::Armed {
+            // Where the records cannot be read, nobody knows how many calls it would take.
+            say("R takes", &format!("about {about}{planes}"), theme.plain());
+        } else {
+            say("R makes", &format!("{calls}, about {about}{planes}"), theme.plain());
+        }
         if !undo.at_risk.is_empty() {
             say("at risk", &undo.at_risk, theme.plain());
         }
@@ -39,7 +45,8 @@ pub fn lines(snapshot: &Snapshot, theme: &Theme, whole: bool, width: usize) -> V
         }
         out.extend(proofs::lines(&undo.proofs, theme, width));
     }
-    let others = snapshot.rollbacks.iter().filter(|rollback| rollback.name != undo.name);
+    // After the end nothing is taken back any more.
+    let others = snapshot.rollbacks.iter().filter(|rollback| rollback.name != undo.name && snapshot.result.is_none());
     for rollback in others {
         out.extend(other(rollback, snapshot, whole, theme, width));
     }
