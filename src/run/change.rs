@@ -149,7 +149,11 @@ pub fn wanted(plan: &Plan, run: &Run, action: &Action, read: &Read<'_>) -> Resul
             Ok(Wanted { records, checks: BTreeMap::new() })
         }
         Action::HealthCheck(check) => inverted(check, read),
-        Action::Restore { steps } => Ok(before(plan, run, steps)),
+        Action::Restore { steps } => {
+            let mut wanted = before(plan, run, steps);
+            wanted.make_room(read);
+            Ok(wanted)
+        }
         Action::Stack(_) | Action::Soak { .. } | Action::Approve { .. } | Action::Checklist { .. } | Action::Switch(_) => {
             Ok(Wanted::default())
         }
@@ -203,6 +207,21 @@ fn before(plan: &Plan, run: &Run, steps: &[StepId]) -> Wanted {
     }
     let records = first_of(found.records, steps);
     Wanted { records, checks: first_of(found.checks, steps) }
+}
+
+impl Wanted {
+    /// A simple record and weighted ones cannot stand side by side (rule 9). What is put back needs its place, so what
+    /// somebody else has put there has to go; it is shown with everything else before it is confirmed.
+    fn make_room(&mut self, read: &Read<'_>) {
+        let put: Vec<(String, RecordKey)> =
+            self.records.iter().filter(|(_, want)| want.is_some()).map(|(key, _)| key.clone()).collect();
+        for (zone, key) in put {
+            let sets = read.sets(&zone, &key.name).iter();
+            for other in sets.filter(|r| r.kind == key.kind && r.set.is_none() != key.set.is_none()) {
+                self.records.entry((zone.clone(), other.key())).or_insert(None);
+            }
+        }
+    }
 }
 
 /// Per record set and per health check: the steps that changed it, in the order in which they did, and what each found.
