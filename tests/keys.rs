@@ -625,3 +625,20 @@ fn a_confirmed_rollback_closes_its_dialog_without_alarm() {
     assert!(desk.app.dialog().is_none());
     assert_eq!(desk.app.notice().unwrap().text, "confirmed");
 }
+
+#[test]
+fn going_on_without_journal_and_spool_wants_the_region_typed() {
+    let mut snapshot = calm();
+    snapshot.verbs = vec![(Verb::Continue, None)];
+    snapshot.ledger.failed = Some("the volume is full".into());
+    snapshot.ledger.spool.failed = Some("the volume is gone".into());
+    snapshot.ledger.spool.word = Some("eu-west-1".into());
+    for script in ["cY", "ceu-west-2Y", "ceu-west-1<enter>", "ceu-west-1<esc>"] {
+        assert_eq!(sent(script, &snapshot), [], "{script}");
+    }
+    let word = "eu-west-1".to_owned();
+    assert_eq!(sent("ceu-west-1Y", &snapshot), [Command::WithoutJournal { word }]);
+    // While a rollback is only shown, its own dialog asks for the word.
+    snapshot.offer = offered().offer;
+    assert_eq!(sent("cY", &snapshot), [Command::Continue]);
+}

@@ -8,7 +8,8 @@ use common::{
     ASCII, PLAIN, UNICODE, backing_off, blocked, calm, change_set, checklist, conflicted, control_plane_away, disconnected,
     draining, failed, finished, keys, offered, outage, paint, proof_missing, rehearsing, rollback_failed, shut, stale, text,
 };
-use cutover::run::snapshot::{Snapshot, StepState, Verdict};
+use cutover::run::command::Verb;
+use cutover::run::snapshot::{Snapshot, Status, StepState, Verdict};
 use cutover::ui::Options;
 use cutover::ui::app::App;
 use ratatui::buffer::Buffer;
@@ -340,4 +341,27 @@ fn without_a_region_says_what_leads_into_it_and_what_it_would_silence() {
     assert!(painted.contains("may go silent, and keep their gates shut: Chime stack Ireland"), "{painted}");
     let nowhere = text(&screen(ASCII, &snapshot, ":without ap-south-2<enter>", 100, 40));
     assert!(nowhere.contains("Without ap-south-2") && nowhere.contains("3 of 3 rollbacks work"), "{nowhere}");
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_says_where_its_entries_are() {
+    let mut snapshot = draining();
+    snapshot.ledger.failed = Some("no space left on device".into());
+    (snapshot.ledger.durable, snapshot.ledger.spool.entries) = (405, 7);
+    for (width, height) in [(160, 45), (80, 24)] {
+        let script = if width < 100 { "5" } else { "" };
+        let painted = text(&screen(ASCII, &snapshot, script, width, height));
+        assert!(painted.contains("7 in the spool, CANNOT BE WRITTEN"), "{painted}");
+    }
+    snapshot.ledger.spool.failed = Some("gone".into());
+    snapshot.ledger.spool.told = 3;
+    let painted = text(&screen(ASCII, &snapshot, "", 160, 45));
+    assert!(painted.contains("7 in the spool, 3 on stderr, CANNOT BE WRITTEN, NOR CAN THE SPOOL"), "{painted}");
+
+    let mut held = snapshot.clone();
+    held.status = Status::Held { reason: "neither can be written".into(), by: "engine".into(), since: held.now - 5_000 };
+    held.verbs = vec![(Verb::Continue, None)];
+    held.ledger.spool.word = Some("eu-west-1".into());
+    let painted = text(&screen(ASCII, &held, "ceu", 80, 24));
+    assert!(painted.contains("type eu-west-1 to confirm: eu") && painted.contains("neither journal nor spool"), "{painted}");
 }

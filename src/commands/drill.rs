@@ -31,7 +31,7 @@ const SPEED: u32 = 20;
 /// When the plan is invalid or the drill cannot be kept anywhere.
 pub async fn drill(args: &Args, ascii: bool) -> Ends {
     if let Some(folder) = left(args)? {
-        return resume(args, ascii, &folder).await;
+        return Box::pin(resume(args, ascii, &folder)).await;
     }
     let loaded = super::load(&args.plan)?;
     if !args.auto {
@@ -62,7 +62,7 @@ pub async fn drill(args: &Args, ascii: bool) -> Ends {
         engine.backend.set_speed(speed);
         engine
     };
-    let (engine, left) = cockpit::open(engine, ascii, &folder, prepare).await?;
+    let (engine, left) = Box::pin(cockpit::open(engine, ascii, &folder, prepare)).await?;
     Ok(farewell(engine, left, &meta))
 }
 
@@ -102,7 +102,7 @@ async fn resume(args: &Args, ascii: bool, folder: &Path) -> Ends {
         engine.backend.set_speed(speed);
         engine
     };
-    let (engine, left) = cockpit::open(engine, ascii, folder, prepare).await?;
+    let (engine, left) = Box::pin(cockpit::open(engine, ascii, folder, prepare)).await?;
     Ok(farewell(engine, left, &meta))
 }
 
@@ -188,14 +188,14 @@ pub fn build(loaded: &Loaded, scenario: &Scenario, folder: &Path, meta: &Meta, d
 pub struct Leased {
     store: Store,
     /// Given back when the store is closed.
-    _lease: crate::journal::Lease,
+    lease: crate::journal::Lease,
 }
 
 impl Leased {
     /// Ties the two together.
     #[must_use]
     pub fn new(store: Store, lease: crate::journal::Lease) -> Leased {
-        Leased { store, _lease: lease }
+        Leased { store, lease }
     }
 }
 
@@ -205,6 +205,7 @@ impl crate::journal::Append for Leased {
         epoch: u64,
         drafts: &[crate::journal::Draft],
     ) -> Result<crate::journal::Head, crate::journal::JournalError> {
+        self.lease.settle(&self.store)?;
         crate::journal::Append::append(&mut self.store, epoch, drafts)
     }
 }

@@ -160,6 +160,16 @@ impl JournalError {
         matches!(self, JournalError::Busy { .. } | JournalError::Fenced { .. })
     }
 
+    /// Whether the volume, or the file on it, cannot be written, while what is there may still be read.
+    #[must_use]
+    pub fn is_unwritable(&self) -> bool {
+        let JournalError::Sqlite { source, .. } = self else { return false };
+        matches!(
+            source.sqlite_error_code(),
+            Some(ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)
+        )
+    }
+
     /// Sorts what SQLite says: content that cannot be a journal is told apart from a refusal that may pass.
     pub(super) fn sqlite(file: &Path, doing: &'static str, source: rusqlite::Error) -> JournalError {
         let file = file.to_path_buf();

@@ -4,6 +4,9 @@
 //! however it dies, and an epoch in the database, which every append checks in its own transaction. The lock
 //! keeps a second engine out; the epoch stops one that lost the lock without noticing (a frozen machine, a
 //! file system that forgets locks).
+//!
+//! On a full volume the epoch cannot be written, and just then somebody may need a rollback. So the lock alone is
+//! enough to begin with: the epoch is then owed, and has to be written before the first entry ([`Lease::settle`]).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -29,6 +32,8 @@ pub struct Lease {
     _file: File,
     folder: PathBuf,
     epoch: u64,
+    /// The epoch has still to be written.
+    owed: bool,
 }
 
 /// What the lock file says about its holder; only ever shown to people.
@@ -61,9 +66,27 @@ impl Lease {
             let Card { pid, since, identity } = read_card(&mut file);
             return Err(JournalError::Busy { folder: folder.to_path_buf(), pid, since, identity });
         }
-        write_card(&mut file).map_err(|e| JournalError::io(&path, "write the lock file", e))?;
-        let epoch = Store::open(folder)?.next_epoch()?;
-        Ok((Lease { _file: file, folder: folder.to_path_buf(), epoch }, epoch))
+        if let Err(error) = write_card(&mut file) {
+            // It is only for people, and the lock is ours.
+            tracing::warn!(%error, "the lock file does not say who holds it");
+        }
+        let (epoch, owed) = begin(&Store::open(folder)?)?;
+        Ok((Lease { _file: file, folder: folder.to_path_buf(), epoch, owed }, epoch))
+    }
+
+    /// Writes the epoch, if that was not possible when the lease was taken. Whoever appends calls this first.
+    ///
+    /// # Errors
+    /// When it still cannot be written, or another engine has begun an epoch meanwhile.
+    pub fn settle(&mut self, store: &Store) -> Result<(), JournalError> {
+        if self.owed {
+            let current = store.next_epoch()?;
+            if current != self.epoch {
+                return Err(JournalError::Fenced { folder: self.folder.clone(), held: self.epoch, current });
+            }
+            self.owed = false;
+        }
+        Ok(())
     }
 
     /// The epoch under which this engine writes.
@@ -85,6 +108,18 @@ impl Lease {
 pub fn is_held(folder: &Path) -> bool {
     // Dropping the file lets a lock go that was granted.
     File::open(folder.join(LOCK)).is_ok_and(|file| matches!(FileExt::try_lock_shared(&file), Ok(false)))
+}
+
+/// Begins the next epoch, and says whether it is still to be written.
+fn begin(store: &Store) -> Result<(u64, bool), JournalError> {
+    match store.next_epoch() {
+        Ok(epoch) => Ok((epoch, false)),
+        Err(error) if error.is_unwritable() => {
+            tracing::error!(%error, "the epoch is owed");
+            Ok((store.epoch()? + 1, true))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn lock(file: &File) -> io::Result<bool> {
@@ -123,5 +158,48 @@ fn identity() -> Option<String> {
         (Some(user), Some(host)) => Some(format!("{user}@{host}")),
         (Some(one), None) | (None, Some(one)) => Some(one),
         (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::sqlite::Meta;
+
+    fn store(folder: &Path) -> Store {
+        let meta = Meta {
+            run_id: "R".into(),
+            plan_name: "p".into(),
+            plan_ref: "p".into(),
+            plan_hash: String::new(),
+            drill: true,
+            scenario: None,
+            seed: None,
+            created_at: 0,
+            cutover_version: "0".into(),
+            workdir: ".".into(),
+        };
+        Store::create(folder, &meta).unwrap()
+    }
+
+    #[test]
+    fn an_epoch_that_cannot_be_written_is_owed_and_fences_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let writable = |yes: bool| store.conn.pragma_update(None, "query_only", !yes).unwrap();
+        writable(false);
+        assert_eq!(begin(&store).unwrap(), (1, true));
+        let owing = |epoch| {
+            let file = File::create(dir.path().join("lock")).unwrap();
+            Lease { _file: file, folder: dir.path().to_path_buf(), epoch, owed: true }
+        };
+        let mut lease = owing(1);
+        assert!(lease.settle(&store).unwrap_err().is_unwritable());
+        writable(true);
+        lease.settle(&store).unwrap();
+        lease.settle(&store).unwrap();
+        assert_eq!((store.epoch().unwrap(), lease.owed), (1, false));
+        // Somebody else was quicker: what is owed now is not the next epoch any more.
+        assert!(matches!(owing(1).settle(&store), Err(JournalError::Fenced { held: 1, current: 2, .. })));
     }
 }
