@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use cutover::cli::Cli;
-use cutover::journal::{DATABASE, Lease};
+use cutover::journal::{DATABASE, Draft, Lease, Record, Spool};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -91,7 +91,7 @@ fn help_is_what_it_was() {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
         format!("$ cutover {}\n{}\n", args.join(" "), desk.cutover(&args).expect(0, "Usage").out)
     };
-    let all: String = ["", "drill", "run", "rollback", "status", "check", "log"].into_iter().map(help).collect();
+    let all: String = ["", "drill", "run", "rollback", "runbook", "status", "check", "log"].into_iter().map(help).collect();
     insta::assert_snapshot!("help", all);
 }
 
@@ -105,6 +105,7 @@ fn usage_is_2() {
     desk.cutover(&["log", "nope"]).expect(2, "no such run");
     desk.cutover(&["status", "nope"]).expect(2, "no such run");
     desk.cutover(&["rollback", "nope", "immediate"]).expect(2, "no such run");
+    desk.cutover(&["runbook", "nope"]).expect(2, "no such run");
 }
 
 #[test]
@@ -268,6 +269,45 @@ fn a_drill_is_a_run_like_any_other() {
     assert_eq!(state["identity"]["run"], run.as_str());
     desk.cutover(&["rollback", &run, "immediate", "--yes"]).expect(2, "drill");
     desk.cutover(&["run", &run]).expect(2, "drill");
+}
+
+/// A process that died while the journal could not be written has left a spool.
+#[test]
+fn what_is_in_the_spool_is_shown_and_joins_the_journal_once() {
+    let desk = Desk::new();
+    let made = desk.drill(&[]).expect(0, "").json();
+    let (run, entries) = (made["run"].as_str().unwrap(), made["journal_entries"].as_u64().unwrap());
+    let note = Draft { at: 1_767_600_000_000, kind: "note".into(), actor: "anna".into(), body: "{\"text\":\"in the dark\"}".into() };
+    let folder = desk.runs().join(run);
+    let spooled = |seq| Record::new(seq, 1, note.clone());
+    Spool::open(&folder).unwrap().keep(&[spooled(entries + 1), spooled(entries + 2)]).unwrap();
+
+    let log = desk.cutover(&["log", run]).expect(0, "in the dark  [SPOOL: not in the journal yet]").out;
+    assert_eq!(log.matches("[SPOOL").count(), 2);
+    let last = desk.cutover(&["log", run, "--json"]).out.lines().last().map(str::to_owned).unwrap();
+    let last: Value = serde_json::from_str(&last).unwrap();
+    assert_eq!((&last["spool"], &last["seq"]), (&true.into(), &(entries + 2).into()));
+    assert_eq!(desk.cutover(&["log", run, "--verify", "--json"]).expect(0, "").json()["spooled"], 2);
+    desk.cutover(&["status", run]).expect(0, "spool: 2 more");
+    let seen = desk.cutover(&["status", run, "--json"]).expect(0, "").json();
+    assert_eq!((&seen["ledger"]["seq"], &seen["ledger"]["durable"]), (&(entries + 2).into(), &entries.into()));
+    desk.cutover(&["runbook", run]).expect(0, "made from the journal alone");
+
+    for _ in 0..2 {
+        desk.cutover(&["drill", run, "--auto"]).expect(0, "completed");
+        let log = desk.cutover(&["log", run]).expect(0, "in the dark  [LATE: joined 20").out;
+        assert_eq!(log.matches("in the dark").count(), 2, "{log}");
+    }
+    let verified = desk.cutover(&["log", run, "--verify", "--json"]).expect(0, "").json();
+    assert_eq!((&verified["ok"], &verified["late"], &verified["spooled"]), (&true.into(), &2.into(), &0.into()));
+    let out = folder.join("night.md");
+    desk.cutover(&["runbook", run, "-o", out.to_str().unwrap()]).expect(0, "written to");
+    assert!(fs::read_to_string(out).unwrap().contains("## immediate: "));
+
+    // One that tells of other entries is no spool of this journal.
+    Spool::open(&folder).unwrap().keep(&[spooled(3)]).unwrap();
+    desk.cutover(&["status", run]).expect(8, "does not fit the journal");
+    desk.cutover(&["drill", run, "--auto"]).expect(8, "does not fit the journal");
 }
 
 fn readme() -> String {

@@ -37,6 +37,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// How the journal fails.
 const FULL: u8 = 0;
 const TAKEN: u8 = 1;
+const HANGS: u8 = 2;
 
 /// A journal that fails from some entry on.
 struct Failing {
@@ -68,10 +69,17 @@ impl Trouble {
     fn over(&self) {
         self.set(u64::MAX);
     }
+
+    fn hangs(&self) -> bool {
+        self.how.load(Ordering::SeqCst) == HANGS
+    }
 }
 
 impl Append for Failing {
     fn append(&mut self, epoch: u64, drafts: &[Draft]) -> Result<Head, JournalError> {
+        while self.trouble.hangs() && self.end + drafts.len() as u64 >= self.trouble.from.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         if self.end + drafts.len() as u64 >= self.trouble.from.load(Ordering::SeqCst) {
             return Err(match self.trouble.how.load(Ordering::SeqCst) {
                 TAKEN => JournalError::Fenced { folder: PathBuf::from("run"), held: epoch, current: epoch + 1 },
@@ -722,6 +730,36 @@ async fn the_journal_is_tried_again_by_itself() {
     let run = engine.core.run.clone();
     engine.close();
     assert_eq!(case.told(&folder).core.run, run);
+    assert_eq!(spool::read(&folder).unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_journal_that_does_not_answer_has_failed_and_may_still_answer() {
+    let case = Case::before("failover-drill", "shift-100").await;
+    let folder = case.copy("base", "run");
+    let trouble = Trouble::never();
+    let mut engine = case.open(&folder, &trouble);
+    let confirm = shown(&mut engine).await;
+    engine.settle().await;
+    trouble.how.store(HANGS, Ordering::SeqCst);
+    trouble.set(engine.core.run.entries + 1);
+    ok(&engine.command(confirm));
+    to_the_end(&mut engine).await;
+    assert_eq!(records(&mut engine), before_anything(&engine.core.plan));
+    assert!(engine.failed().unwrap().contains("not answered for 10 s"), "{:?}", engine.failed());
+    assert_eq!(case.told(&folder).core.run, engine.core.run);
+    // What it was given before is written after all, and nothing is written twice.
+    trouble.over();
+    while engine.failed().is_some() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        engine.catch_up();
+    }
+    engine.settle().await;
+    let run = engine.core.run.clone();
+    engine.close();
+    let told = case.told(&folder);
+    assert_eq!((told.left.len(), &told.core.run), (0, &run));
+    Store::open_read(&folder).unwrap().verify(None).unwrap();
     assert_eq!(spool::read(&folder).unwrap(), []);
 }
 
