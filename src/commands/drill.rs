@@ -32,7 +32,7 @@ const SPEED: u32 = 20;
 /// When the plan is invalid or the drill cannot be kept anywhere.
 pub async fn drill(args: &Args, ascii: bool) -> Ends {
     if let Some(folder) = left(args)? {
-        return resume(args, ascii, &folder).await;
+        return Box::pin(resume(args, ascii, &folder)).await;
     }
     let loaded = super::load(&args.plan)?;
     if !args.auto {
@@ -77,7 +77,7 @@ async fn seen<P: Future<Output = Engine<Drill>>>(
     prepare: impl FnOnce(Engine<Drill>) -> P,
 ) -> Ends {
     let (tape, path) = record::live(recording);
-    let (engine, left) = cockpit::open(engine, ascii, tape.clone(), folder, prepare).await?;
+    let (engine, left) = Box::pin(cockpit::open(engine, ascii, tape.clone(), folder, prepare)).await?;
     let exit = farewell(engine, left, meta);
     if let Some(tape) = tape {
         record::ended(tape.end(), &path)?;

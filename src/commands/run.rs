@@ -26,7 +26,7 @@ use crate::run::view::Surroundings;
 pub async fn run(args: &Args, ascii: bool) -> Ends {
     let (loaded, folder, meta, is_new) = choose(args)?;
     let engine = open(&loaded, &folder, &meta, is_new, true).await?;
-    let (engine, left) = cockpit::open(engine, ascii, None, &folder, async |engine| engine).await?;
+    let (engine, left) = Box::pin(cockpit::open(engine, ascii, None, &folder, async |engine| engine)).await?;
     let snapshot = engine.snapshot();
     let head = engine.head().to_owned();
     engine.close();

@@ -310,14 +310,10 @@ impl Ledger {
 
     fn fail(&mut self, why: String, now: Millis) {
         tracing::error!(why, "the journal cannot be written");
-        let since = match self.failed.take() {
-            Some((_, since)) => since,
-            None => {
-                self.silenced = false;
-                now
-            }
-        };
-        self.failed = Some((why, since));
+        let since = self.failed.take().map(|(_, since)| since);
+        // An alert that was silenced for an earlier failure says something new.
+        self.silenced &= since.is_some();
+        self.failed = Some((why, since.unwrap_or(now)));
         self.retry_at = Some(Instant::now() + RETRY);
     }
 

@@ -81,9 +81,8 @@ impl Order {
     /// journal is back.
     #[must_use]
     pub fn forget(&mut self, all: bool) -> Vec<CallId> {
-        let (stay, gone) = self.effects.drain(..).partition(|q| q.beside && !all);
+        let (stay, gone): (VecDeque<Queued>, VecDeque<Queued>) = self.effects.drain(..).partition(|q| q.beside && !all);
         self.effects = stay;
-        let gone: VecDeque<Queued> = gone;
         gone.iter().filter_map(|q| id_of(&q.effect)).collect()
     }
 

@@ -19,7 +19,7 @@ pub const RUNBOOK: &str = "runbook.md";
 /// Without a new entry it is worked out again at most this often.
 const LOOK: Duration = Duration::from_secs(1);
 /// A runbook that says the same is written again after this long, for its times.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_mins(1);
 
 /// Handle of the thread. Dropping it finishes what was handed over.
 #[derive(Debug)]

@@ -37,7 +37,7 @@ pub(super) fn script(plan: &Plan, facts: &Facts, rollback: &Rollback, parts: &[P
             quoted(&plan.account)
         ),
     );
-    line(&mut out, r#"dir=$(mktemp -d)"#);
+    line(&mut out, "dir=$(mktemp -d)");
     line(&mut out, r#"say "the batches are in $dir""#);
     let mut batch = 0;
     for part in parts {

@@ -26,7 +26,7 @@ pub fn handle(word: &mut String, key: Key, snapshot: &Snapshot) -> Turn {
 
 /// Who held it, why and since when.
 #[must_use]
-pub fn popup(word: &str, snapshot: &Snapshot, theme: &Theme, width: usize) -> Popup {
+pub fn popup(typed: &str, snapshot: &Snapshot, theme: &Theme, width: usize) -> Popup {
     let mut lines = Vec::new();
     if let Status::Held { reason, by, since } = &snapshot.status {
         labelled(&mut lines, "held by", by, theme.plain(), theme, width);
@@ -39,7 +39,7 @@ pub fn popup(word: &str, snapshot: &Snapshot, theme: &Theme, width: usize) -> Po
         let said = "The rollback goes on with neither journal nor spool. What it does stands on standard error and \
                     nowhere else until the journal can be written again.";
         paragraph(&mut lines, said, theme.warning(), width);
-        keys.insert(1, word_line(wanted, word, theme));
+        keys.insert(1, word_line(wanted, typed, theme));
         style = theme.caution();
     } else {
         let failed = snapshot.work.as_ref().filter(|work| work.rollback.is_some() && work.state == StepState::Failed);
