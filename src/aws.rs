@@ -134,7 +134,8 @@ impl Aws {
         // A probe takes no credentials, and the provider of credentials is no service.
         let probe = |index: usize| groups.get(index).is_some_and(|group| group.kind == PollKind::Probe);
         let unsigned = matches!(query, Query::Credentials) || matches!(query, Query::Poll(index) if probe(*index));
-        let answer = self.answer(plan, groups, query);
+        // The SDK's futures are large; one that is kept in two places would be twice as large.
+        let answer = Box::pin(self.answer(plan, groups, query));
         if unsigned { answer.await } else { self.noting(answer).await }
     }
 

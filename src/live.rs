@@ -15,7 +15,7 @@ use crate::run::event::Event;
 /// The longest that any effect may take; the clients' own time-outs are shorter.
 const LIMIT: Duration = Duration::from_secs(20);
 /// How often connections are used that would close after 90 seconds of rest.
-const WARM_EVERY: Duration = Duration::from_secs(60);
+const WARM_EVERY: Duration = Duration::from_mins(1);
 
 /// AWS and the network.
 #[derive(Debug)]

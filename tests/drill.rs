@@ -282,8 +282,8 @@ async fn a_skip_stops_at_a_new_alert_although_nothing_is_written() {
         while skipping(&seen.borrow_and_update()) {
             seen.changed().await.unwrap();
         }
-        let stopped = seen.borrow().clone();
-        stopped
+
+        seen.borrow().clone()
     };
     let (_, stopped) = tokio::join!(engine.run(requests, &snapshots), keys);
     let skipped = stopped.now - before.now;

@@ -211,7 +211,7 @@ fn a_choice_wants_a_reason_a_second_look_and_a_capital_y() {
         ("O", proof_missing(), Command::Override { step: "full-delete-chime".into(), reason: reason() }),
     ];
     for (key, snapshot, command) in cases {
-        assert_eq!(sent(&format!("{key} seen by hand <enter>Y"), &snapshot), [command.clone()], "{key}");
+        assert_eq!(sent(&format!("{key} seen by hand <enter>Y"), &snapshot), std::slice::from_ref(&command), "{key}");
         assert_eq!(sent(&format!("{key}seen bo<bs>y hand<enter><bs><bs>d<enter>Y"), &snapshot), [command], "{key}");
         for script in
             ["Y", "<enter>Y", "  <enter>Y", "why<enter>", "why<enter><enter>", "why<enter>y", "why<enter><esc>Y", "why<esc>Y"]
@@ -426,7 +426,9 @@ fn the_bell_rings_once_for_each_new_alert() {
 
 #[test]
 fn snapshots_and_commands_survive_json() {
-    for snapshot in [calm(), outage(), conflicted(), stale(), finished(), checklist(), change_set(), shut(), rollback_failed()] {
+    for snapshot in
+        vec![calm(), outage(), conflicted(), stale(), finished(), checklist(), change_set(), shut(), rollback_failed()]
+    {
         let json = serde_json::to_string(&snapshot).unwrap();
         assert_eq!(serde_json::from_str::<Snapshot>(&json).unwrap(), snapshot);
     }
@@ -481,7 +483,7 @@ fn twenty_thousand_random_keys_never_panic_and_three_esc_close_everything() {
         Key::Ctrl('z'),
         Key::Ctrl('l'),
     ];
-    let snapshots = [
+    let snapshots = vec![
         calm(),
         common::blocked(),
         outage(),

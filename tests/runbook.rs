@@ -234,8 +234,10 @@ async fn nothing_is_deleted_without_a_word_and_traffic_moves_first() {
     let done = night.run(&script, account, &"yes\n".repeat(100), "");
     assert_eq!((done.status.code(), deletes(&night)), (Some(0), 5), "{}", String::from_utf8_lossy(&done.stderr));
     let calls = night.calls();
-    let deleted = calls.iter().position(|c| c.contains("delete-stack")).unwrap();
-    assert!(calls[deleted + 1].starts_with("cloudformation wait stack-delete-complete --region eu-central-1 --stack-name"));
+    let first_deletion = calls.iter().position(|c| c.contains("delete-stack")).unwrap();
+    assert!(
+        calls[first_deletion + 1].starts_with("cloudformation wait stack-delete-complete --region eu-central-1 --stack-name")
+    );
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ fn the_command_palette() {
 
 #[test]
 fn the_other_dialogs() {
-    let cases = [
+    let cases = vec![
         ("start", calm(), "n"),
         ("execute", change_set(), "neu-ce"),
         ("inject", calm(), "f2"),

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 mod common;
 
 /// An engine that holds, and refuses everything else.
-async fn serve(folder: &Path) -> (mpsc::Sender<Request>, tokio::task::JoinHandle<()>) {
+fn serve(folder: &Path) -> (mpsc::Sender<Request>, tokio::task::JoinHandle<()>) {
     let door = Door::open(folder).unwrap();
     let (commands, mut requests) = mpsc::channel::<Request>(8);
     let (publish, snapshots) = watch::channel(Arc::new(common::calm()));
@@ -43,7 +43,7 @@ async fn serve(folder: &Path) -> (mpsc::Sender<Request>, tokio::task::JoinHandle
 #[tokio::test]
 async fn a_script_commands_and_sees_what_the_screen_shows() {
     let folder = tempfile::tempdir().unwrap();
-    let (_commands, task) = serve(folder.path()).await;
+    let (_commands, task) = serve(folder.path());
     let mut remote = Remote::connect(folder.path()).await.unwrap().unwrap();
     assert_eq!(remote.command(Command::Hold { reason: "03:00".into() }).await.unwrap(), Reply::Ok("held: 03:00".into()));
     assert_eq!(remote.command(Command::GoOn).await.unwrap(), Reply::Refused("no".into()));
@@ -64,7 +64,7 @@ async fn only_the_owner_may_open_it_and_what_a_dead_engine_left_is_replaced() {
     // What a killed engine leaves behind answers nobody.
     drop(std::os::unix::net::UnixListener::bind(folder.path().join(SOCKET)).unwrap());
     assert!(Remote::connect(folder.path()).await.unwrap().is_none());
-    let (_commands, _task) = serve(folder.path()).await;
+    let (_commands, _task) = serve(folder.path());
     assert!(Remote::connect(folder.path()).await.unwrap().is_some());
     let mode = std::fs::metadata(folder.path().join(SOCKET)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -73,7 +73,7 @@ async fn only_the_owner_may_open_it_and_what_a_dead_engine_left_is_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn noise_and_other_versions_are_answered_with_words() {
     let folder = tempfile::tempdir().unwrap();
-    let (_commands, _task) = serve(folder.path()).await;
+    let (_commands, _task) = serve(folder.path());
     let mut stream = UnixStream::connect(folder.path().join(SOCKET)).unwrap();
     let mut answers = BufReader::new(stream.try_clone().unwrap()).lines();
     for (said, answer) in [

@@ -14,8 +14,8 @@ pub(super) async fn read(client: &Client, id: &str) -> Result<HealthCheckInfo, F
     Ok(HealthCheckInfo {
         version: check.health_check_version(),
         // What was never set is not in the answer.
-        inverted: config.and_then(|c| c.inverted()).unwrap_or(false),
-        disabled: config.and_then(|c| c.disabled()).unwrap_or(false),
+        inverted: config.and_then(aws_sdk_route53::types::HealthCheckConfig::inverted).unwrap_or(false),
+        disabled: config.and_then(aws_sdk_route53::types::HealthCheckConfig::disabled).unwrap_or(false),
     })
 }
 

@@ -19,9 +19,9 @@ use crate::cloud::{Failure, FailureKind, Millis};
 
 /// Credentials with less than this left are asked for again: newer ones may be there already, and a rollback wants
 /// as much time as it can get.
-const EARLY: Duration = Duration::from_secs(900);
+const EARLY: Duration = Duration::from_mins(15);
 /// While there are usable ones, newer ones are asked for at most this often.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_mins(1);
 /// Time-out of asking: shorter than a request's, so that "no credentials" is told from "no answer".
 const LOAD_TIMEOUT: Duration = Duration::from_secs(4);
 

@@ -87,6 +87,7 @@ impl Order {
     }
 
     /// Entries that are not durable yet, oldest first.
+    #[must_use]
     pub fn waiting(&self) -> impl ExactSizeIterator<Item = &Draft> {
         self.waiting.iter()
     }

@@ -73,7 +73,7 @@ pub enum DrillMetric {
         usual_us: i64,
         /// What it says when it does not replicate.
         database: Database,
-        /// Nothing is written to the primary: PostgreSQL's lag then drifts up to five minutes.
+        /// Nothing is written to the primary: `PostgreSQL`'s lag then drifts up to five minutes.
         idle: bool,
     },
     /// What waits to be replicated: grows with the lag of another monitor.
@@ -92,9 +92,9 @@ pub enum DrillMetric {
 /// What a database says of a replica that does not replicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Database {
-    /// MySQL and MariaDB: -1.
+    /// `MySQL` and `MariaDB`: -1.
     Mysql,
-    /// PostgreSQL: the age of the last replayed transaction, which grows.
+    /// `PostgreSQL`: the age of the last replayed transaction, which grows.
     Postgresql,
 }
 

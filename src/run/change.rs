@@ -227,9 +227,12 @@ impl Wanted {
 /// Per record set and per health check: the steps that changed it, in the order in which they did, and what each found.
 #[derive(Debug, Default)]
 struct Found {
-    records: BTreeMap<(String, RecordKey), Vec<(StepId, Option<RecordSet>)>>,
-    checks: BTreeMap<String, Vec<(StepId, bool)>>,
+    records: BTreeMap<(String, RecordKey), History<Option<RecordSet>>>,
+    checks: BTreeMap<String, History<bool>>,
 }
+
+/// Steps in the order in which they changed something, and what each found there.
+type History<T> = Vec<(StepId, T)>;
 
 impl Found {
     /// Notes what a step's call found.

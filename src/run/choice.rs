@@ -109,18 +109,17 @@ pub fn last_shift(ctx: Ctx<'_>) -> Option<String> {
 /// # Errors
 /// Why there is none, in words for people.
 pub fn may_override(ctx: Ctx<'_>) -> Result<(JobRef, &Step), String> {
-    let (job, step) = match ctx.run.active_rollback() {
-        Some(active) => match rollback::next_job(ctx.plan, active) {
+    let (job, step) = if let Some(active) = ctx.run.active_rollback() {
+        match rollback::next_job(ctx.plan, active) {
             Some((job, Some(step))) if ctx.run.job.is_none() && ctx.run.hold.is_none() => (job, step),
             _ => return Err("nothing waits for its proof".into()),
-        },
-        None => {
-            if let Some(why) = barred(ctx) {
-                return Err(why);
-            }
-            let step = upcoming(ctx)?;
-            (JobRef::Step(step.id.clone()), step)
         }
+    } else {
+        if let Some(why) = barred(ctx) {
+            return Err(why);
+        }
+        let step = upcoming(ctx)?;
+        (JobRef::Step(step.id.clone()), step)
     };
     match gate::all(ctx.plan, ctx.watch, &step.gate, ctx.now) {
         Verdict::Pass => Err("its gate is open".into()),
@@ -133,18 +132,17 @@ pub fn may_override(ctx: Ctx<'_>) -> Result<(JobRef, &Step), String> {
 /// # Errors
 /// Why there is none, in words for people.
 pub fn may_skip(ctx: Ctx<'_>) -> Result<(JobRef, &Step), String> {
-    let found = match ctx.run.active_rollback() {
-        Some(active) => match rollback::next_job(ctx.plan, active) {
+    let found = if let Some(active) = ctx.run.active_rollback() {
+        match rollback::next_job(ctx.plan, active) {
             Some((job, Some(step))) => (job, step),
             _ => return Err("the rollback has no step that could be left out".into()),
-        },
-        None => {
-            if ctx.run.finished.is_some() || rolled_back(ctx.run) {
-                return Err("nothing goes forward any more".into());
-            }
-            let step = upcoming(ctx)?;
-            (JobRef::Step(step.id.clone()), step)
         }
+    } else {
+        if ctx.run.finished.is_some() || rolled_back(ctx.run) {
+            return Err("nothing goes forward any more".into());
+        }
+        let step = upcoming(ctx)?;
+        (JobRef::Step(step.id.clone()), step)
     };
     may_leave(ctx)?;
     Ok(found)

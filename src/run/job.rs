@@ -186,8 +186,8 @@ fn nothing_left(ctx: Ctx<'_>, job: &Job, places: &BTreeSet<Place>, decision: &mu
 /// True when this job has changed the same zone or health check before.
 fn already_changed(ctx: Ctx<'_>, job: &Job, call: &Call) -> bool {
     let same = |other: &Call| match (other, call) {
-        (Call::ChangeRecords { zone: a, .. }, Call::ChangeRecords { zone: b, .. }) => a == b,
-        (Call::UpdateHealthCheck { id: a, .. }, Call::UpdateHealthCheck { id: b, .. }) => a == b,
+        (Call::ChangeRecords { zone: a, .. }, Call::ChangeRecords { zone: b, .. })
+        | (Call::UpdateHealthCheck { id: a, .. }, Call::UpdateHealthCheck { id: b, .. }) => a == b,
         _ => false,
     };
     let earlier = job.calls.iter().filter_map(|id| ctx.run.calls.get(id));

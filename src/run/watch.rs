@@ -270,7 +270,6 @@ impl Watch {
 
     /// When the credentials expire, as asked at `since` or later: `None` when nobody said, `Some(None)` when they do not.
     #[must_use]
-    #[expect(clippy::option_option, reason = "not asked yet, and asked but without an end, are different things")]
     pub fn credentials(&self, since: Millis) -> Option<Option<Millis>> {
         match self.answer(&Query::Credentials, since)?.result {
             Ok(Answer::Credentials { expires }) => Some(expires),

@@ -27,6 +27,7 @@ type Course = Vec<(Millis, bool)>;
 
 /// All health checks, and the health of each region's service for aliases that evaluate it.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_field_names, reason = "these are the checks among the rest of what they depend on")]
 pub(super) struct Checks {
     dice: Dice,
     checks: Vec<Check>,

@@ -13,7 +13,7 @@ const PUBLICATION_MS: i64 = 20_000;
 const FINAL_MS: i64 = 120_000;
 /// What of a minute's pieces has been counted when it ends, in millionths.
 const COUNTED_PPM: i64 = 850_000;
-/// An idle PostgreSQL primary writes at least once in this time (rule 16).
+/// An idle `PostgreSQL` primary writes at least once in this time (rule 16).
 const HEARTBEAT_MS: i64 = 300_000;
 const MINUTE_MS: i64 = 60_000;
 

@@ -173,7 +173,6 @@ impl<W: Write> Write for Tee<W> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 mod tests {
     use super::*;
 

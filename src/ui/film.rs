@@ -192,8 +192,12 @@ mod tests {
         assert!(times.is_sorted());
         let (calm, whole) = (times[2_015], times[2_315]);
         assert!(calm <= CALM_MAX + Duration::from_millis(300), "{calm:?}");
-        assert!(whole + LAST <= Duration::from_secs(60), "{whole:?}");
-        assert!(whole.checked_sub(calm) > Some(Duration::from_secs(35)), "an outage is what it is about: {:?}", whole - calm);
+        assert!(whole + LAST <= Duration::from_mins(1), "{whole:?}");
+        assert!(
+            whole.checked_sub(calm) > Some(Duration::from_secs(35)),
+            "an outage is what it is about: {:?}",
+            whole.checked_sub(calm).unwrap()
+        );
     }
 
     #[test]
@@ -202,6 +206,6 @@ mod tests {
         assert_eq!(times(&[second(0), second(5)]), [Duration::ZERO, Duration::from_millis(500)]);
         assert_eq!(times(&[(0, false), (6_000, false)]), [Duration::ZERO, Duration::from_millis(100)]);
         assert_eq!(times(&[second(0), second(60)]), [Duration::ZERO, GRAVE_WAIT]);
-        assert_eq!(times(&[]), []);
+        assert_eq!(times(&[]), Vec::<Duration>::new());
     }
 }

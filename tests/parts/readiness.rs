@@ -204,7 +204,7 @@ async fn a_switch_puts_its_value_where_its_region_is() {
             .start_time(minutes(5))
             .end_time(minutes(-1));
         let points = statistics.send().await.unwrap().datapoints.unwrap_or_default();
-        points.iter().filter_map(|point| point.maximum()).reduce(f64::max)
+        points.iter().filter_map(aws_sdk_cloudwatch::types::Datapoint::maximum).reduce(f64::max)
     };
     assert_eq!(maximum("eu-west-2").await, Some(1.5));
     assert_eq!(maximum(REGION).await, None, "and nowhere else");

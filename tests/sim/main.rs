@@ -1,5 +1,7 @@
 //! The simulated cloud, looked at from outside: rule by rule, and as something that can be replayed.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

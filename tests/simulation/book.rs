@@ -64,6 +64,7 @@ impl Book {
         Ok(())
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm per kind of entry, read top to bottom")]
     fn follow(&mut self, plan: &Plan, at: Millis, actor: &str, entry: &Entry) -> Result<(), String> {
         let after_end = matches!(entry, Entry::EngineStarted { .. } | Entry::Note { .. } | Entry::Injected { .. });
         must(self.finished.is_none() || after_end || self.answers(entry), "the run has ended")?;

@@ -155,7 +155,7 @@ pub fn applied(story: &mut Story, sent: Millis, token: &str, call: &Call, author
             again(story, sent, earlier, call)?;
             story.count("put back by others, and done again");
         }
-        over_others(story, job, call)?;
+        over_others(story, job, call);
         story.applied.entry(token.to_owned()).or_default().push(now);
     }
     story.records.applied(&plan, now, call, author)
@@ -176,8 +176,8 @@ fn again(story: &Story, sent: Millis, earlier: &[Millis], call: &Call) -> Result
 }
 
 /// What others wrote is replaced only by a rollback that showed it before it was confirmed.
-fn over_others(story: &mut Story, job: &JobRef, call: &Call) -> Result<(), String> {
-    let Call::ChangeRecords { zone, delete, .. } = call else { return Ok(()) };
+fn over_others(story: &mut Story, job: &JobRef, call: &Call) {
+    let Call::ChangeRecords { zone, delete, .. } = call else { return };
     let plan = story.plan.clone();
     let confirmed = story.ledger.book.rollback.as_ref().map(|r| r.fingerprint.clone()).unwrap_or_default();
     for record in delete {
@@ -206,7 +206,6 @@ fn over_others(story: &mut Story, job: &JobRef, call: &Call) -> Result<(), Strin
             }
         }
     }
-    Ok(())
 }
 
 /// What is durable and what is about to be give the run that the engine had in mind.

@@ -107,6 +107,6 @@ impl Ledger {
 
     /// The hash over everything durable.
     pub fn head(&self) -> String {
-        self.head.iter().map(|byte| format!("{byte:02x}")).collect()
+        self.head.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
     }
 }

@@ -111,8 +111,9 @@ fn whatever_happens_the_promises_hold() {
     starts();
     let ready = began.elapsed();
     let (sum, ended, mut failed) = play_all(from..from + seeds);
-    let took = (began.elapsed() - ready).as_secs_f64();
-    println!("{seeds} seeds in {took:.1} s: {:.0} seeds a second ({:.1} s to prepare)", seeds as f64 / took, ready.as_secs_f64());
+    let took = began.elapsed().checked_sub(ready).unwrap();
+    let each_second = u128::from(seeds) * 1_000 / took.as_millis().max(1);
+    println!("{seeds} seeds in {took:.1?}: {each_second} seeds a second ({ready:.1?} to prepare)");
     println!("{} events, {} entries; ended: {ended:?}", sum.events, sum.entries);
     println!("faults: {:#?}\ncounts: {:#?}", sum.faults, sum.counts);
     failed.sort();

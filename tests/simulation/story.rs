@@ -244,7 +244,7 @@ impl Story {
     pub fn note(&mut self, text: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             let (hours, minutes) = (self.now / 3_600_000 % 24, self.now / 60_000 % 60);
-            trace.push(format!("{hours:02}:{minutes:02}:{:06.3} {}", (self.now % 60_000) as f64 / 1_000.0, text()));
+            trace.push(format!("{hours:02}:{minutes:02}:{:02}.{:03} {}", self.now / 1_000 % 60, self.now % 1_000, text()));
         }
     }
 
@@ -298,6 +298,7 @@ impl Story {
         }
     }
 
+    #[allow(clippy::match_same_arms, reason = "in the order in which things happen")]
     fn happens(&mut self, what: What) -> Result<(), String> {
         match what {
             What::Reaches { engine, event } => self.reaches(engine, event),

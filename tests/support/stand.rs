@@ -44,6 +44,7 @@ impl Stand {
     }
 
     /// Any plan before its first step.
+    #[allow(clippy::needless_pass_by_value, reason = "whoever makes a plan for a stand has no other use for it")]
     pub fn of(plan: Arc<Plan>, scenario: &Scenario, seed: u64) -> Stand {
         let world = World::new(Arc::clone(&plan), scenario, seed, EPOCH);
         let core = Core::new(Arc::clone(&plan));
@@ -103,9 +104,10 @@ impl Stand {
 
     /// Gives a command that must be refused, and says why it was.
     pub fn refused(&mut self, command: Command) -> String {
-        match self.command(command.clone()) {
+        let shown = format!("{command:?}");
+        match self.command(command) {
             Reply::Refused(why) => why,
-            Reply::Ok(text) => panic!("{command:?} was accepted: {text}"),
+            Reply::Ok(text) => panic!("{shown} was accepted: {text}"),
         }
     }
 

@@ -235,7 +235,7 @@ fn others(snapshot: &Snapshot, shown: Option<&String>, theme: &Theme, width: usi
             Span::styled(format!(" {} ", rollback.name), name),
             Span::styled(word, style),
         ];
-        Some(Field::spans(if here { 0 } else { 1 }, spans))
+        Some(Field::spans(u8::from(!here), spans))
     });
     strip::line(fields.collect(), width)
 }
