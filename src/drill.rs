@@ -14,15 +14,16 @@ use tokio::time::Instant;
 
 use crate::cloud::{Effect, Millis};
 use crate::engine::Backend;
-use crate::plan::{FaultKind, MonitorId, Plan, Source, StepId};
+use crate::plan::{FaultKind, Lost, MonitorId, Plan, ROUTE53_REGION, Role, Source, StepId, format_ms};
 use crate::run::command::DrillCommand;
 use crate::run::core::Draft;
 use crate::run::entry::Entry;
 use crate::run::event::Event;
 use crate::run::snapshot::DrillView;
-use crate::sim::{CallRecord, World};
+use crate::sim::{BY_HAND_MS, CallRecord, World};
 
 pub mod auto;
+pub mod judge;
 pub mod operator;
 
 /// Every drill starts at this time: Monday, 5 January 2026, 08:00 UTC.
@@ -175,20 +176,31 @@ impl Drill {
         self.skip_to.is_some_and(|to| self.current < to)
     }
 
-    /// Faults that can be injected by hand: a region goes away, a replication falls behind.
+    /// Faults that can be injected by hand, at most one per digit.
     fn faults(&self) -> Vec<(String, FaultKind)> {
         let regions = self.plan.regions.iter().map(|r| (format!("{} fails", r.label), FaultKind::RegionDown(r.name.clone())));
         // Route 53 is changed through us-east-1: without it no record can be shifted (rule 5).
-        let control = (!self.plan.regions.iter().any(|r| r.name == "us-east-1")).then(|| {
-            ("us-east-1 fails, and with it Route 53's control plane".to_owned(), FaultKind::RegionDown("us-east-1".into()))
+        let control = (
+            format!("{ROUTE53_REGION}'s control plane goes, and Route 53's with it"),
+            FaultKind::ControlPlaneAway(ROUTE53_REGION.into()),
+        );
+        let brownout = self.plan.regions.iter().filter(|r| r.role == Role::Primary).map(|r| {
+            let kind = FaultKind::Brownout { region: r.name.clone(), errors_ppm: 200_000, latency_us: 800_000 };
+            (format!("{} answers badly: every fifth request fails", r.label), kind)
         });
+        let passing = [
+            ("the credentials expire".to_owned(), FaultKind::CredentialsExpire { notice_ms: 0 }),
+            ("every second call is lost".to_owned(), FaultKind::LoseAnswers { share_ppm: 500_000, lost: Lost::Either }),
+        ];
+        let passing = passing.map(|(title, kind)| (format!("{title}, for {}", format_ms(BY_HAND_MS)), kind));
         let lag = |(id, monitor): (MonitorId, &crate::plan::Monitor)| match &monitor.source {
             Source::Metric(metric) if metric.replication => {
                 Some((format!("{} rises to 17m", monitor.title), FaultKind::Lag(id, INJECTED_LAG)))
             }
             _ => None,
         };
-        regions.chain(control).chain(self.plan.monitors.iter().enumerate().filter_map(lag)).take(9).collect()
+        let lags = self.plan.monitors.iter().enumerate().filter_map(lag);
+        regions.chain([control]).chain(brownout).chain(passing).chain(lags).take(9).collect()
     }
 }
 

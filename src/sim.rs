@@ -10,7 +10,7 @@
 //! late, and a health check's own region of checkers is never away.
 
 pub use self::calls::{CallRecord, Deed, Outcome};
-pub use self::world::{Diverged, World};
+pub use self::world::{BY_HAND_MS, Diverged, World};
 
 mod api;
 mod calls;

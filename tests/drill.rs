@@ -4,21 +4,24 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cutover::builtin;
 use cutover::cloud::Call;
-use cutover::commands::drill::{build, report};
-use cutover::drill::auto::{Until, drive};
+use cutover::commands::drill::{build, judged, report};
+use cutover::drill::auto::{Until, drive, rehearse};
+use cutover::drill::judge::Judge;
 use cutover::drill::operator::Operator;
-use cutover::drill::{Drill, WORLD_LOG};
+use cutover::drill::{Drill, EPOCH, WORLD_LOG};
 use cutover::engine::{Backend, Engine};
 use cutover::journal::{DATABASE, Meta, Store};
 use cutover::plan::load::Loaded;
-use cutover::plan::{FaultKind, Scenario};
-use cutover::run::command::DrillCommand;
+use cutover::plan::{Condition, FaultKind, Quantity, Scenario, Stat, Test, Unit};
+use cutover::run::command::{Command, DrillCommand};
 use cutover::run::entry::Entry;
-use cutover::run::snapshot::{Outcome, Status};
-use cutover::sim::{CallRecord, Deed};
+use cutover::run::snapshot::{Armed, Outcome, Snapshot, Status};
+use cutover::sim::{CallRecord, Deed, World};
 
 fn meta(loaded: &Loaded, scenario: &str, seed: u64) -> Meta {
     Meta {
@@ -50,6 +53,18 @@ impl Case {
         Case { loaded, scenario: found, meta, folder: tempfile::tempdir().unwrap() }
     }
 
+    /// The same drill from its beginning.
+    fn again(&self) -> Case {
+        let folder = tempfile::tempdir().unwrap();
+        Case { loaded: self.loaded.clone(), scenario: self.scenario.clone(), meta: self.meta.clone(), folder }
+    }
+
+    /// The scenario with something else about it.
+    fn but(mut self, change: impl FnOnce(&mut Scenario, &Loaded)) -> Case {
+        change(&mut self.scenario, &self.loaded);
+        self
+    }
+
     fn engine(&self) -> Engine<Drill> {
         build(&self.loaded, &self.scenario, &self.folder.path().join("run"), &self.meta, "auto".into())
             .map_err(|f| f.message)
@@ -58,10 +73,30 @@ impl Case {
 
     async fn to_the_end(&self) -> (serde_json::Value, Engine<Drill>) {
         let mut engine = self.engine();
-        drive(&mut engine, &mut Operator::new(self.meta.seed.unwrap()), Until::End).await;
+        let seed = self.meta.seed.unwrap();
+        let mut judge = Judge::new(&self.scenario);
+        rehearse(&mut engine, &mut Operator::new(seed), &mut judge, Until::End, |_| {}).await;
         engine.settle().await;
-        let report = report(&engine.snapshot(), engine.head(), &self.scenario, self.meta.seed.unwrap(), &self.meta);
+        let report = judged(report(&engine.snapshot(), engine.head(), &self.scenario, seed, &self.meta), &judge);
         (report, engine)
+    }
+
+    /// What is on the screen when the rollback that this drill comes to is looked at.
+    async fn at_the_rollback(&self) -> Snapshot {
+        let (_, engine) = self.to_the_end().await;
+        engine.close();
+        let entries = Store::open_read(&self.folder()).unwrap().read_all().unwrap();
+        let confirmed = entries.iter().find(|e| e.kind == "rollback-confirmed").unwrap().seq;
+        let again = self.again();
+        let mut engine = again.engine();
+        drive(&mut engine, &mut Operator::new(self.meta.seed.unwrap()), Until::Entries(confirmed - 1)).await;
+        engine.command(Command::PrepareRollback { name: None });
+        while engine.snapshot().offer.unwrap().fingerprint.is_none() {
+            let event = engine.backend.pop(engine.wake());
+            engine.handle(event);
+            engine.settle().await;
+        }
+        engine.snapshot()
     }
 
     fn folder(&self) -> std::path::PathBuf {
@@ -69,21 +104,254 @@ impl Case {
     }
 }
 
-#[tokio::test]
-async fn every_scenario_ends_as_it_says() {
-    for plan in builtin::NAMES {
-        for scenario in builtin::find(plan).unwrap().scenarios {
-            let case = Case::new(plan, &scenario.name, 7);
-            let (report, _) = case.to_the_end().await;
-            assert_eq!(report["outcome"], scenario.expect, "{plan} {}: {report:#}", scenario.name);
-            if scenario.expect == "rolled_back" {
-                assert!(report["rto_seconds"].as_i64().unwrap() > 0, "{report:#}");
-                assert_eq!(report["rto_seconds"], report["downtime_seconds"]);
-            } else {
-                assert_eq!(report["downtime_seconds"], 0, "a calm drill fails nobody");
-            }
+/// Every drill that there is, with these seeds, on as many threads as there are processors.
+fn every_drill(seeds: std::ops::RangeInclusive<u64>, look: impl Fn(&Case, &serde_json::Value, Engine<Drill>) + Sync) {
+    let all: Vec<(&str, String, u64)> = builtin::NAMES
+        .iter()
+        .flat_map(|plan| builtin::find(plan).unwrap().scenarios.into_iter().map(|s| (*plan, s.name)))
+        .flat_map(|(plan, scenario)| seeds.clone().map(move |seed| (plan, scenario.clone(), seed)))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        while let Some((plan, scenario, seed)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let case = Case::new(plan, scenario, *seed);
+            let (report, engine) = runtime.block_on(case.to_the_end());
+            look(&case, &report, engine);
         }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+}
+
+#[test]
+fn every_scenario_ends_as_it_says() {
+    every_drill(7..=7, |Case { scenario, loaded, .. }, report, _| {
+        let why = format!("{} {}: {report:#}", loaded.plan.name, scenario.name);
+        assert_eq!(report["outcome"], scenario.expect, "{why}");
+        if !scenario.steady_state.is_empty() {
+            assert_eq!(report["steady_state"], true, "{why}");
+        }
+        assert!(scenario.expect == "held" || report["given_up"].is_null(), "{why}");
+        if scenario.expect == "rolled_back" {
+            let rto = report["rto_seconds"].as_i64().unwrap();
+            assert!(rto > 0, "{why}");
+            assert_eq!(report["rto_seconds"], report["downtime_seconds"], "{why}");
+            assert!(scenario.expect_rto_ms.is_none_or(|most| rto * 1_000 <= most), "{why}");
+            let parts = ["detect", "decide", "act", "recover"].map(|part| report["rto"][part].as_i64().unwrap());
+            assert!(parts.iter().all(|seconds| *seconds >= 0), "{why}");
+        }
+        if let Some(name) = &scenario.expect_rollback {
+            assert_eq!(report["rollback"]["name"], **name, "{why}");
+        }
+        if scenario.expect == "completed" {
+            assert_eq!(report["downtime_seconds"], 0, "nobody fails: {why}");
+        }
+    });
+}
+
+/// The file that says how every drill of this release ends, to the last bit of its journal.
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/drill-heads.txt");
+
+#[test]
+fn golden_heads_are_those_of_this_release() {
+    let lines = Mutex::new(Vec::new());
+    every_drill(1..=3, |Case { scenario, loaded, .. }, report, _| {
+        let words = [&report["seed"].to_string(), report["outcome"].as_str().unwrap(), report["journal_head"].as_str().unwrap()];
+        lines.lock().unwrap().push(format!("{} {} {}", loaded.plan.name, scenario.name, words.join(" ")));
+    });
+    let mut lines = lines.into_inner().unwrap();
+    lines.sort();
+    let found = lines.join("\n") + "\n";
+    if std::env::var_os("CUTOVER_GOLDEN").is_some_and(|what| what == "write") {
+        std::fs::write(GOLDEN, &found).unwrap();
     }
+    let expected = std::fs::read_to_string(GOLDEN).unwrap_or_default();
+    let missing: Vec<&str> = expected.lines().filter(|line| !found.contains(line)).collect();
+    assert!(
+        found == expected,
+        "not as the file says any more: {missing:#?}\nif that is meant: CUTOVER_GOLDEN=write cargo test --test drill golden"
+    );
+}
+
+/// Calls that the world took on, with their times.
+fn calls(world: &World) -> Vec<(i64, &Call)> {
+    world.calls().iter().filter_map(|r| Some((r.at, r.applied()?.1))).collect()
+}
+
+#[tokio::test]
+async fn the_failover_test_moves_everybody_there_and_back_and_nobody_fails() {
+    let case = Case::new("medzen", "failover-test", 7);
+    let (_, engine) = case.to_the_end().await;
+    let world = &engine.backend.world;
+    let inverted: Vec<(i64, bool)> = calls(world)
+        .into_iter()
+        .filter_map(|(at, call)| if let Call::UpdateHealthCheck { inverted, .. } = call { Some((at, *inverted)) } else { None })
+        .collect();
+    let [(there, true), (back, false)] = inverted[..] else { panic!("{inverted:?}") };
+    let frankfurt = |from: i64| world.share("eu-central-1", from, from + 60_000);
+    assert_eq!(frankfurt(there - 60_000), 1_000_000);
+    assert_eq!(frankfurt(there + 120_000), 0, "INSYNC and one minute later nobody is left in Frankfurt");
+    assert_eq!((frankfurt(back - 60_000), frankfurt(back + 120_000)), (0, 1_000_000));
+    assert_eq!(world.requests_failed(EPOCH, engine.backend.now()), 0);
+}
+
+/// Which rollbacks are armed, of those that apply.
+fn armed(seen: &Snapshot) -> Vec<&str> {
+    seen.rollbacks.iter().filter(|r| r.armed == Armed::Armed).map(|r| r.name.as_str()).collect()
+}
+
+/// Why a rollback is not armed.
+fn unarmed<'a>(seen: &'a Snapshot, name: &str) -> &'a str {
+    match &seen.rollbacks.iter().find(|r| r.name == name).unwrap().armed {
+        Armed::NotArmed(why) => why,
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn without_us_east_1_the_switch_alone_is_armed_and_calls_nobody_there() {
+    let case = Case::new("medzen", "control-plane-away", 7);
+    let seen = case.at_the_rollback().await;
+    assert_eq!(armed(&seen), ["switch"]);
+    for name in ["partial", "full"] {
+        assert!(unarmed(&seen, name).contains("us-east-1"), "{name}: {}", unarmed(&seen, name));
+    }
+    assert!(unarmed(&seen, "immediate").contains("window closed"), "{}", unarmed(&seen, "immediate"));
+    assert!(unarmed(&seen, "forward").contains("Frankfurt is not healthy"), "{}", unarmed(&seen, "forward"));
+    let offer = seen.offer.unwrap();
+    assert_eq!((offer.name.as_str(), offer.calls.len()), ("switch", 1));
+    assert_eq!(offer.calls[0].control_plane, None);
+    let (_, engine) = case.again().to_the_end().await;
+    let world = &engine.backend.world;
+    let sent: Vec<&Call> = world
+        .calls()
+        .iter()
+        .filter(|r| r.at > world.first_fault().unwrap())
+        .filter_map(|r| if let Deed::Call { call, .. } = &r.deed { Some(&**call) } else { None })
+        .collect();
+    assert!(matches!(sent[..], [Call::PutMetric { .. }]), "{sent:?}");
+    let soon = engine.backend.now() + 60_000;
+    assert_eq!(world.share("eu-central-1", soon, soon + 60_000), 0, "everybody has left Frankfurt");
+}
+
+#[tokio::test]
+async fn a_dead_source_arms_the_way_forward_only() {
+    let seen = Case::new("medzen", "source-outage", 7).at_the_rollback().await;
+    assert_eq!(armed(&seen), ["forward"]);
+    for name in ["partial", "full", "switch"] {
+        assert!(unarmed(&seen, name).contains("Ireland is not healthy"), "{name}: {}", unarmed(&seen, name));
+    }
+    assert_eq!(seen.offer.unwrap().to, "eu-central-1");
+}
+
+#[tokio::test]
+async fn a_third_partys_edit_is_shown_and_never_overwritten_unseen() {
+    let case = Case::new("medzen", "third-party-edit", 7);
+    let seen = case.at_the_rollback().await;
+    assert_eq!(armed(&seen), ["switch"]);
+    assert!(unarmed(&seen, "partial").contains("somebody else changed it"), "{}", unarmed(&seen, "partial"));
+    let (_, engine) = case.again().to_the_end().await;
+    let log = engine.backend.world.calls();
+    let edited = log.iter().position(|r| matches!(r.deed, Deed::Edit { .. })).unwrap();
+    let after = log[edited..].iter().filter_map(CallRecord::applied);
+    assert!(after.map(|(_, call)| call).all(|call| !matches!(call, Call::ChangeRecords { .. })), "the edit is still there");
+
+    let seen = Case::new("failover-drill", "third-party-edit", 7).at_the_rollback().await;
+    let conflict = seen.offer.unwrap().conflict.unwrap();
+    let shown = [&conflict.before, &conflict.now, &conflict.wanted].map(|text| text.contains("[frankfurt]"));
+    assert_eq!(shown, [true; 3], "{conflict:?}");
+    let weights = [(&conflict.before, "weight 50"), (&conflict.now, "weight 200"), (&conflict.wanted, "weight 0")];
+    assert!(weights.iter().all(|(text, weight)| text.contains(weight)), "{conflict:?}");
+}
+
+#[tokio::test]
+async fn lost_and_late_calls_are_settled_and_nothing_is_done_twice() {
+    for (plan, scenario) in [("medzen", "lost-answers"), ("failover-drill", "late-answers")] {
+        let (report, engine) = Case::new(plan, scenario, 7).to_the_end().await;
+        let log = engine.backend.world.calls();
+        let doubtful = log.iter().filter(|r| match &r.deed {
+            Deed::Call { token, outcome: cutover::sim::Outcome::Applied(_), .. } => {
+                // Applied, and yet sent again: its answer was lost.
+                log.iter().filter(|o| matches!(&o.deed, Deed::Call { token: t, .. } if t == token)).count() > 1
+            }
+            Deed::Landed { .. } => true,
+            _ => false,
+        });
+        assert!(doubtful.count() >= 3, "{plan}: there was nothing to settle");
+        for (token, count) in applied(log) {
+            assert_eq!(count, 1, "{plan}: {token}");
+        }
+        assert_eq!(report["steps"]["failed"], 0, "{report:#}");
+    }
+}
+
+#[tokio::test]
+async fn expired_credentials_hold_the_run_and_fail_nothing() {
+    let case = Case::new("medzen", "credentials-expire", 7);
+    let (_, engine) = case.to_the_end().await;
+    engine.close();
+    let entries = Store::open_read(&case.folder()).unwrap().read_all().unwrap();
+    let entries: Vec<(i64, Entry)> = entries.iter().map(|e| (e.at, Entry::from_parts(&e.kind, &e.body).unwrap())).collect();
+    assert!(!entries.iter().any(|(_, e)| matches!(e, Entry::Failed { .. })), "no step fails");
+    let held: Vec<&(i64, Entry)> = entries.iter().filter(|(_, e)| matches!(e, Entry::Held { .. })).collect();
+    let [(at, Entry::Held { reason })] = held[..] else { panic!("{held:?}") };
+    assert!(reason.starts_with("credentials: ExpiredToken"), "{reason}");
+    let continued = entries.iter().find(|(_, e)| matches!(e, Entry::Continued {})).unwrap().0;
+    let away = (continued - at) / 60_000;
+    assert!((39..=50).contains(&away), "held for {away} min; somebody logged in after 40");
+}
+
+/// That a monitor's statistic is above a percentage.
+fn above(loaded: &Loaded, monitor: &str, stat: Stat, percent: i64) -> Condition {
+    let limit = Quantity { micros: percent * 10_000, unit: Unit::Share };
+    let monitor = loaded.plan.monitor_named(monitor).unwrap();
+    Condition { monitor, test: Test::Above(stat, limit), over_ms: 60_000, for_ms: 0, samples: 0 }
+}
+
+#[tokio::test]
+async fn a_drill_that_begins_in_no_normal_state_shows_nothing_and_is_given_up() {
+    let case = Case::new("failover-drill", "region-outage", 7)
+        .but(|scenario, loaded| scenario.steady_state = vec![above(loaded, "api-users", Stat::Errors, 50)]);
+    let (report, engine) = case.to_the_end().await;
+    assert_eq!((&report["outcome"], &report["steady_state"]), (&"held".into(), &false.into()));
+    let why = report["given_up"].as_str().unwrap();
+    assert!(
+        why.starts_with("all was not normal before the first fault: ") && why.contains("errors is 0%, wanted > 50%"),
+        "{why}"
+    );
+    assert!(matches!(engine.snapshot().status, Status::Held { .. }));
+    assert!(engine.core.tail.back().unwrap().text.contains("the drill is given up"), "{:?}", engine.core.tail.back());
+    assert!(report["rollback"].is_null(), "nothing was shown: {report:#}");
+}
+
+#[tokio::test]
+async fn a_drill_is_given_up_when_its_abort_condition_holds() {
+    let case = Case::new("failover-drill", "region-outage", 7)
+        .but(|scenario, loaded| scenario.abort = vec![above(loaded, "api-users", Stat::Errors, 5)]);
+    let (report, engine) = case.to_the_end().await;
+    assert_eq!((&report["outcome"], &report["steady_state"]), (&"held".into(), &true.into()));
+    assert!(report["given_up"].as_str().unwrap().contains("errors > 5%"), "{report:#}");
+    let (until_then, fault) = (engine.backend.now(), engine.backend.world.first_fault().unwrap());
+    assert!((0..60_000).contains(&(until_then - fault)), "at once, not after {} ms", until_then - fault);
+    // Without it the drill takes its course.
+    let (report, _) = Case::new("failover-drill", "region-outage", 7).but(|s, _| s.abort.clear()).to_the_end().await;
+    assert_eq!((&report["outcome"], &report["given_up"]), (&"rolled_back".into(), &serde_json::Value::Null));
+}
+
+#[tokio::test]
+async fn who_judges_a_drill_does_not_change_it() {
+    let case = Case::new("medzen", "brownout", 5);
+    let judged = case.to_the_end().await.0["journal_head"].clone();
+    let unjudged = case.again().but(|scenario, _| {
+        scenario.steady_state.clear();
+        scenario.abort.clear();
+    });
+    assert_eq!(unjudged.to_the_end().await.0["journal_head"], judged);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use cutover::plan::load::{Disk, Files, Loaded, Problems, load, load_path};
-use cutover::plan::{Action, FaultAt, Source, StackChange, Test, Unit};
+use cutover::plan::{Action, Database, DrillMetric, FaultAt, Source, StackChange, Test, Unit};
 use proptest::prelude::*;
 
 const DRILL: &str = include_str!("../plans/failover-drill.yaml");
@@ -137,11 +137,51 @@ fn the_drill_loads_without_warnings() {
     assert_eq!(*for_ms, 300_000);
     assert!(conditions.iter().all(|c| plan.conditions[*c].for_ms == 300_000));
     let names: Vec<&str> = loaded.scenarios.iter().map(|s| s.name.as_str()).collect();
-    assert_eq!(names, ["calm", "region-outage"]);
+    assert_eq!(names, ["calm", "late-answers", "region-outage", "route53-away", "third-party-edit", "throttled"]);
     assert_eq!(loaded.scenarios[0].hash, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    assert_eq!(loaded.scenarios[1].faults[0].at, FaultAt::Step(2, 120_000));
+    assert_eq!(loaded.scenarios[2].faults[0].at, FaultAt::Step(2, 120_000));
     assert_eq!(plan.drill.records.len(), 2);
     assert_eq!(plan.drill.records[0].0, "Z1234567890ABC");
+}
+
+#[test]
+fn every_fault_and_every_part_of_a_drills_world_can_be_said() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans/valid/every-fault");
+    let Loaded { plan, scenarios, warnings } = load_path(&path).unwrap_or_else(|p| panic!("{}", p.render(false)));
+    assert_eq!(warnings, []);
+    let world = &plan.drill;
+    let switch = world.health_checks[0].switch.as_ref().unwrap();
+    assert_eq!((switch.metric.as_str(), switch.dimensions.len(), switch.fails_at), ("Leave", 1, 1_000_000));
+    assert!(world.health_checks[0].inverted && world.health_checks[1].disabled);
+    let metric = |name| &world.metrics[&plan.monitor_named(name).unwrap()];
+    assert_eq!(*metric("pending"), DrillMetric::Pending { behind: 1, per_second: 2_000_000 });
+    assert_eq!(*metric("replica"), DrillMetric::ReplicaLag { usual_us: 400_000, database: Database::Mysql, idle: true });
+    assert_eq!(*metric("health"), DrillMetric::HealthCheck("5f0a1d2c".into()), "known by its namespace, name and dimension");
+    let all = scenarios.iter().find(|s| s.name == "all").unwrap();
+    assert_eq!((all.steady_state.len(), all.steady_state[1].for_ms, all.abort.len()), (2, 60_000, 1));
+    assert_eq!((all.expect_rollback.as_deref(), all.expect_rto_ms), (Some("back"), Some(600_000)));
+    assert_eq!(
+        (all.faults[0].for_ms, all.faults[1].for_ms, all.faults[3].at.clone()),
+        (Some(600_000), None, FaultAt::Step(0, 60_000))
+    );
+    let kinds: Vec<String> = all.faults.iter().map(|f| f.kind.to_string()).collect();
+    let expected = [
+        "us-east-1 down",
+        "control plane of us-east-1 away",
+        "eu-central-1 answers badly: 20% fail, 800ms slower",
+        "eu-central-1 answers badly: 0% fail, 2s slower",
+        "lag 1020s",
+        "replication stopped",
+        "the next change of stack app in eu-central-1 fails",
+        "30% of calls and queries throttled",
+        "50% of calls or their answers lost",
+        "answers of 100% of calls lost",
+        "calls late by 30s",
+        "credentials expire",
+        "credentials expire",
+        "somebody gives frankfurt of api.example.com the weight 70",
+    ];
+    assert_eq!(kinds, expected);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::record::{self, Camera, Recording};
 use super::{Ends, cockpit, journal_failed};
 use crate::cli::Drill as Args;
 use crate::drill::auto::{self, Until};
+use crate::drill::judge::Judge;
 use crate::drill::operator::Operator;
 use crate::drill::{Drill, EPOCH};
 use crate::engine::{Backend, Engine};
@@ -19,7 +20,7 @@ use crate::plan::load::Loaded;
 use crate::plan::{Scenario, StepId};
 use crate::run::command::DrillCommand;
 use crate::run::entry::Entry;
-use crate::run::snapshot::{DrillView, Snapshot, StepState};
+use crate::run::snapshot::{DrillView, Snapshot, StepState, Verdict};
 use crate::run::view::Surroundings;
 use crate::sim::{RULES_VERSION, World};
 
@@ -239,7 +240,8 @@ async fn headless(
 ) -> Ends {
     let mut operator = Operator::new(meta.seed.unwrap_or(args.seed));
     let mut camera = Camera::on(recording, ascii)?;
-    auto::drive_watched(&mut engine, &mut operator, Until::End, |engine| {
+    let mut judge = Judge::new(scenario);
+    auto::rehearse(&mut engine, &mut operator, &mut judge, Until::End, |engine| {
         if let Some(camera) = &mut camera {
             camera.look(engine);
         }
@@ -250,7 +252,7 @@ async fn headless(
         return Err(Failed::new(Exit::Internal, format!("the journal cannot be written: {why}")));
     }
     let snapshot = engine.snapshot();
-    let report = report(&snapshot, engine.head(), scenario, meta.seed.unwrap_or(0), meta);
+    let report = judged(report(&snapshot, engine.head(), scenario, meta.seed.unwrap_or(0), meta), &judge);
     let recorded = camera.map(|camera| camera.end(&engine));
     engine.close();
     if args.json {
@@ -306,10 +308,21 @@ pub fn report(screen: &Snapshot, head: &str, scenario: &Scenario, seed: u64, met
     })
 }
 
+/// Adds what the judge of a drill says.
+#[must_use]
+pub fn judged(mut report: serde_json::Value, judge: &Judge) -> serde_json::Value {
+    report["steady_state"] = judge.steady().map(|verdict| *verdict == Verdict::Pass).into();
+    report["given_up"] = judge.given_up().into();
+    report
+}
+
 fn print_report(report: &serde_json::Value) {
     let text = |key: &str| report[key].as_str().unwrap_or_default().to_owned();
     println!("{} of {} in scenario {}, seed {}", text("outcome"), text("plan"), text("scenario"), report["seed"]);
     println!("steps: {} of {} done", report["steps"]["done"], report["steps"]["total"]);
+    if let Some(why) = report["given_up"].as_str() {
+        println!("given up: {why}");
+    }
     if let Some(name) = report["rollback"]["name"].as_str() {
         println!("rollback {name} in {} s", report["rollback"]["seconds"]);
     }

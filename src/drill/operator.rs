@@ -19,12 +19,15 @@ const RETRIES: u32 = 3;
 
 /// How often it looks at a rollback whose records cannot be read before it gives up: ten minutes.
 const GLANCES: u32 = 1_200;
+/// After so many it looks whether another rollback is armed by now: ten seconds.
+const SECOND_THOUGHTS: u32 = 20;
 
 /// The auto-operator.
 #[derive(Debug, Clone)]
 pub struct Operator {
     random: ChaCha8Rng,
-    retries: u32,
+    /// The step that it has trouble with, and how often it has tried again.
+    trouble: Option<(Option<usize>, u32)>,
     /// Looks at a rollback whose records are still being read.
     glances: u32,
     waiting_since: Option<(usize, Millis)>,
@@ -45,13 +48,25 @@ impl Operator {
     /// An operator whose reaction times follow from the seed.
     #[must_use]
     pub fn new(seed: u64) -> Operator {
-        Operator { random: ChaCha8Rng::seed_from_u64(seed ^ 0x6f70_6572_6174_6f72), retries: 0, glances: 0, waiting_since: None }
+        Operator {
+            random: ChaCha8Rng::seed_from_u64(seed ^ 0x6f70_6572_6174_6f72),
+            trouble: None,
+            glances: 0,
+            waiting_since: None,
+        }
     }
 
     /// A reaction time in milliseconds.
     fn reaction(&mut self, from_ms: i64, to_ms: i64) -> i64 {
         let span = u64::try_from(to_ms - from_ms).unwrap_or(1).max(1);
         from_ms + i64::try_from(self.random.next_u64() % span).unwrap_or(0)
+    }
+
+    /// Counts one more attempt at what is going on or next; false when it has tried often enough.
+    fn may_try_again(&mut self, seen: &Snapshot) -> bool {
+        let before = self.trouble.filter(|(step, _)| *step == seen.current).map_or(0, |(_, tries)| tries);
+        self.trouble = Some((seen.current, before + 1));
+        before < RETRIES
     }
 
     fn soon(&mut self, seen: &Snapshot, command: Command) -> Move {
@@ -70,19 +85,30 @@ impl Operator {
                 let (name, offer, word) = (offer.name.clone(), fingerprint.clone(), offer.confirm_word.clone());
                 return Move::Command(seen.now + self.reaction(3_000, 15_000), Command::ConfirmRollback { name, offer, word });
             }
+            if locked_out(seen) {
+                return Move::Look(seen.now + GLANCE_MS);
+            }
             self.glances += 1;
-            return if self.glances > GLANCES { Move::GiveUp } else { Move::Look(seen.now + 500) };
+            let better = seen.undo.armed == Armed::Armed && seen.undo.name != offer.name;
+            return match self.glances {
+                GLANCES.. => Move::GiveUp,
+                SECOND_THOUGHTS.. if better => self.soon(seen, Command::PrepareRollback { name: None }),
+                _ => Move::Look(seen.now + 500),
+            };
         }
         if let Status::RollingBack { .. } = seen.status {
             return self.sign(seen).unwrap_or(Move::Look(seen.now + IDLE_MS));
         }
         let users_fail = seen.outage.as_ref().is_some_and(|o| o.ended.is_none());
-        if users_fail && seen.undo.armed != Armed::Nothing {
+        if users_fail && seen.undo.armed != Armed::Nothing && may(seen, Verb::Rollback) {
             return Move::Command(seen.now + self.reaction(4_000, 20_000), Command::PrepareRollback { name: None });
         }
-        if let Status::Held { .. } = seen.status {
-            self.retries += 1;
-            return if self.retries > RETRIES { Move::GiveUp } else { self.soon(seen, Command::Continue) };
+        if let Status::Held { since, .. } = seen.status {
+            // With credentials that have expired nothing can go on: somebody has to log in first.
+            if locked_out(seen) && seen.now - since < DAY_MS {
+                return Move::Look(seen.now + GLANCE_MS);
+            }
+            return if self.may_try_again(seen) { self.soon(seen, Command::Continue) } else { Move::GiveUp };
         }
         if let Some(signature) = self.sign(seen) {
             return signature;
@@ -116,13 +142,10 @@ impl Operator {
         if seen.now < begins {
             return Move::Look(begins);
         }
-        if step.state == StepState::Failed {
-            self.retries += 1;
-            if self.retries > RETRIES {
+        if may(seen, Verb::Next) {
+            if step.state == StepState::Failed && !self.may_try_again(seen) {
                 return Move::GiveUp;
             }
-        }
-        if may(seen, Verb::Next) {
             self.waiting_since = None;
             return self.soon(seen, Command::Start { step: step.id.clone() });
         }
@@ -134,6 +157,11 @@ impl Operator {
         self.waiting_since = Some((current, since));
         if seen.now - since > DAY_MS { Move::GiveUp } else { Move::Look(seen.now + GLANCE_MS) }
     }
+}
+
+/// True while the credentials are known to have expired.
+fn locked_out(seen: &Snapshot) -> bool {
+    seen.credentials_expire.is_some_and(|end| end <= seen.now)
 }
 
 fn may(seen: &Snapshot, verb: Verb) -> bool {

@@ -29,6 +29,7 @@ impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let m = self.micros;
         match self.unit {
+            Unit::Time if m < 0 => write!(f, "-{}", Quantity { micros: m.saturating_neg(), unit: self.unit }),
             Unit::Time if m < 1_000 => write!(f, "{m}us"),
             Unit::Time if m < 100_000 => write!(f, "{}", trim(m, 1_000, "ms")),
             Unit::Time if m < 1_000_000 => write!(f, "{}ms", m / 1_000),

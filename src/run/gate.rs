@@ -68,6 +68,12 @@ fn instant(condition: &Condition, ring: &Ring, monitor: &Monitor) -> Verdict {
 }
 
 fn compare(stat: Stat, limit: Quantity, ring: &Ring, monitor: &Monitor, latest: &Reading, over_ms: i64, below: bool) -> Verdict {
+    // A lag below zero is a word and not a value: not replicating (rule 16). It is below every limit.
+    if let (Source::Metric(metric), Value::Number(..0)) = (&monitor.source, &latest.value)
+        && metric.unit == Unit::Time
+    {
+        return Verdict::Fail("not replicating".into());
+    }
     let Some(value) = statistic(ring, stat, latest.at - over_ms) else {
         return Verdict::Unknown("no samples in the window".into());
     };
@@ -135,7 +141,12 @@ pub fn is_usable(status: &str) -> bool {
 /// The verdict of one condition now.
 #[must_use]
 pub fn verdict(plan: &Plan, watch: &Watch, id: ConditionId, now: Millis) -> Verdict {
-    let condition = &plan.conditions[id];
+    verdict_of(plan, watch, &plan.conditions[id], watch.trackers.get(&id), now)
+}
+
+/// The verdict of any condition, with how it has been doing.
+#[must_use]
+pub fn verdict_of(plan: &Plan, watch: &Watch, condition: &Condition, tracker: Option<&Tracker>, now: Millis) -> Verdict {
     match watch.freshness(plan, condition.monitor, now) {
         Freshness::Stale => return Verdict::Unknown("stale".into()),
         Freshness::Missing => {
@@ -147,7 +158,7 @@ pub fn verdict(plan: &Plan, watch: &Watch, id: ConditionId, now: Millis) -> Verd
         }
         Freshness::Fresh => {}
     }
-    let Some(tracker) = watch.trackers.get(&id) else { return Verdict::Unknown("not watched yet".into()) };
+    let Some(tracker) = tracker else { return Verdict::Unknown("not watched yet".into()) };
     match (&tracker.why, tracker.since) {
         (Some(why), _) => why.clone(),
         (None, None) => Verdict::Unknown("no reading yet".into()),
@@ -267,5 +278,40 @@ pub fn stat_name(stat: Stat) -> &'static str {
         Stat::P95 => "p95",
         Stat::P99 => "p99",
         Stat::Errors => "errors",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::MetricSource;
+
+    #[test]
+    fn rule_16_a_replica_that_does_not_replicate_is_not_below_any_limit() {
+        let source = Source::Metric(MetricSource {
+            namespace: "AWS/RDS".into(),
+            metric: "ReplicaLag".into(),
+            dimensions: Vec::new(),
+            stat: "Maximum".into(),
+            period_ms: 60_000,
+            unit: Unit::Time,
+            scale: 1_000_000,
+            replication: false,
+            absent_is_zero: false,
+        });
+        let (name, title) = ("lag".to_owned(), "lag".to_owned());
+        let monitor = Monitor { name, title, source, region: None, every_ms: 60_000, limit: None, holds: false };
+        let limit = Quantity { micros: 60_000_000, unit: Unit::Time };
+        let condition = Condition { monitor: 0, test: Test::Below(Stat::Max, limit), over_ms: 180_000, for_ms: 0, samples: 0 };
+        let verdict = |seconds: i64| {
+            let micros = seconds * 1_000_000;
+            let latest = Some(Reading { at: 180_000, value: Value::Number(micros) });
+            let ring = Ring { samples: [(120_000, Some(400_000)), (180_000, Some(micros))].into(), latest, ..Ring::default() };
+            instant(&condition, &ring, &monitor)
+        };
+        assert_eq!(verdict(1), Verdict::Pass);
+        assert!(matches!(verdict(61), Verdict::Fail(_)));
+        assert_eq!(verdict(-1), Verdict::Fail("not replicating".into()));
+        assert_eq!(show(&monitor, Stat::Last, -1_000_000), "-1s");
     }
 }

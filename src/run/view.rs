@@ -481,13 +481,15 @@ fn result(ctx: Ctx<'_>) -> Option<ResultView> {
     let outage = ctx.run.outages.last().filter(|o| o.ended.is_some());
     let rto = outage.zip(rollback).and_then(|(outage, rollback)| {
         let ended = outage.ended?;
-        let acted = rollback.in_sync.or(rollback.done)?;
-        // Somebody may have decided before the outage was told from a single failure: nothing took less than no time.
-        let noticed = outage.detected.min(rollback.confirmed);
+        // Somebody may have decided before the outage was told from a single failure, and where not every request fails
+        // the last failure may come before the last call: nothing took less than no time.
+        let decided = rollback.confirmed.min(ended);
+        let noticed = outage.detected.min(decided);
+        let acted = rollback.in_sync.or(rollback.done)?.min(ended);
         Some(RtoView {
             detect_ms: noticed - outage.began,
-            decide_ms: rollback.confirmed - noticed,
-            act_ms: acted - rollback.confirmed,
+            decide_ms: decided - noticed,
+            act_ms: acted - decided,
             recover_ms: ended - acted,
             total_ms: ended - outage.began,
         })

@@ -20,6 +20,10 @@ use crate::cloud::{
 use crate::plan::{FaultKind, MonitorId, Plan, ROUTE53_REGION, RecordSet, Scenario, Source, StepId};
 use crate::run::event::Event;
 
+/// How long a fault lasts that was injected by hand and that somebody would mend, in milliseconds: nobody in a drill logs
+/// in, raises a limit or waits for a network.
+pub const BY_HAND_MS: i64 = 600_000;
+
 /// A simulated cloud at work.
 #[derive(Debug, Clone)]
 pub struct World {
@@ -136,10 +140,17 @@ impl World {
         }
     }
 
-    /// Makes something go wrong from `now` on, by hand and for good.
+    /// Makes something go wrong from `now` on, by hand: for good, or for [`BY_HAND_MS`].
     pub fn inject(&mut self, now: Millis, kind: FaultKind) {
         self.advance(now);
-        self.faults.begin(now, None, &kind, &mut self.regions);
+        let passing = matches!(
+            kind,
+            FaultKind::CredentialsExpire { .. }
+                | FaultKind::Throttle { .. }
+                | FaultKind::LoseAnswers { .. }
+                | FaultKind::LateAnswers { .. }
+        );
+        self.faults.begin(now, passing.then_some(BY_HAND_MS), &kind, &mut self.regions);
         self.follow(now);
         self.log.push(CallRecord { at: now, deed: Deed::Fault(kind) });
     }

@@ -208,3 +208,17 @@ fn looking_on_in_a_storm_changes_nothing() {
     assert_eq!(unwatched.calls(), watched.calls(), "polls in between made a difference");
     assert_eq!(weather(&mut unwatched, 900_000, 1_500_000, true), weather(&mut watched, 900_000, 1_500_000, true));
 }
+
+#[test]
+fn what_is_injected_by_hand_lasts_for_good_unless_somebody_would_mend_it() {
+    let mut sim = Sim::calm();
+    sim.world.inject(START + 1_000, FaultKind::CredentialsExpire { notice_ms: 0 });
+    assert_eq!(sim.flip(2_000, 1).unwrap_err().kind, FailureKind::Credentials);
+    sim.flip(700_000, 1).expect("somebody has logged in");
+    sim.world.inject(START + 800_000, FaultKind::RegionDown(FRANKFURT.into()));
+    assert_eq!(sim.failure(100_000_000, LAG), FailureKind::Unreachable);
+    let log: Vec<CallRecord> = serde_json::from_str(&sim.world.export().to_string()).unwrap();
+    let mut restored = World::restore(plan(), &scenario(Vec::new()), 7, START, &log).unwrap();
+    let ask = Effect::Ask(Query::Poll(0));
+    assert_eq!(restored.perform(START + 100_001_000, &ask), sim.world.perform(START + 100_001_000, &ask));
+}

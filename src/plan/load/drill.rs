@@ -105,6 +105,7 @@ fn health_checks(cx: &mut Context, node: &Node) -> Read<Vec<DrillHealthCheck>> {
         let Some((at, id)) = id else { continue };
         if out.iter().any(|c| c.id == id) {
             cx.error(at, format!("there is a health check `{}` already", show(&id)));
+            continue;
         }
         out.push(DrillHealthCheck { id, endpoint, switch, disabled, inverted });
     }

@@ -5,9 +5,9 @@ use super::fields::Fields;
 use super::node::Node;
 use super::problem::show;
 use super::records;
-use super::scenarios::TIME_MS_MAX;
+use super::scenarios::{Known, TIME_MS_MAX};
 use super::value;
-use crate::plan::{Action, DrillMetric, Fault, FaultAt, FaultKind, Lost, MonitorId, Plan, ROUTE53_REGION, StackChange, Unit};
+use crate::plan::{Action, DrillMetric, Fault, FaultAt, FaultKind, Lost, MonitorId, ROUTE53_REGION, StackChange, Unit};
 
 /// The faults, by their keys.
 const FAULTS: [&str; 11] = [
@@ -31,7 +31,7 @@ const LATE_MS_MIN: i64 = 10_000;
 const DELAY_MS_MAX: i64 = 3_600_000;
 
 /// One fault.
-pub fn fault(cx: &mut Context, node: &Node, plan: &Plan) -> Read<Fault> {
+pub fn fault(cx: &mut Context, node: &Node, known: Known<'_>) -> Read<Fault> {
     let mut f = Fields::of(cx, node, "the fault")?;
     let at = f.need(cx, "at", fault_at);
     let chosen = f.exactly_one(cx, "kind", &FAULTS);
@@ -48,9 +48,9 @@ pub fn fault(cx: &mut Context, node: &Node, plan: &Plan) -> Read<Fault> {
         "region-down" => region(cx, node).map(FaultKind::RegionDown),
         "control-plane-away" => region(cx, node).map(FaultKind::ControlPlaneAway),
         "brownout" => brownout(cx, node),
-        "lag" => lag(cx, node, plan),
-        "replication-stopped" => stopped(cx, node, plan),
-        "stack-fails" => stack_fails(cx, node, plan),
+        "lag" => lag(cx, node, known),
+        "replication-stopped" => stopped(cx, node, known),
+        "stack-fails" => stack_fails(cx, node, known),
         "throttle" => throttle(cx, node),
         "lose-answers" => lose_answers(cx, node),
         "late-answers" => late_answers(cx, node),
@@ -103,7 +103,7 @@ fn brownout(cx: &mut Context, node: &Node) -> Read<FaultKind> {
     let errors = f.maybe(cx, "errors", share);
     let latency = f.maybe(cx, "latency", |cx, n| {
         // Written as what is added: `+800ms`.
-        let text = cx.words(n)?;
+        let text = cx.scalar(n)?;
         let Some(added) = text.trim().strip_prefix('+') else {
             cx.error_help(n.at, "how much slower it gets is not said", Some("write it as in `+800ms`".to_owned()));
             return None;
@@ -125,9 +125,9 @@ fn brownout(cx: &mut Context, node: &Node) -> Read<FaultKind> {
 }
 
 /// A monitor that reads a lag in drills.
-fn lagging(cx: &mut Context, node: &Node, plan: &Plan) -> Read<MonitorId> {
+fn lagging(cx: &mut Context, node: &Node, known: Known<'_>) -> Read<MonitorId> {
     let id = cx.monitor(node)?;
-    let lags = matches!(plan.drill.metrics.get(&id), Some(DrillMetric::Lag(_) | DrillMetric::ReplicaLag { .. }));
+    let lags = matches!(known.plan.drill.metrics.get(&id), Some(DrillMetric::Lag(_) | DrillMetric::ReplicaLag { .. }));
     if !lags && cx.monitors.get(id).is_some_and(Option::is_some) {
         cx.error_help(
             node.at,
@@ -138,28 +138,29 @@ fn lagging(cx: &mut Context, node: &Node, plan: &Plan) -> Read<MonitorId> {
     Some(id)
 }
 
-fn lag(cx: &mut Context, node: &Node, plan: &Plan) -> Read<FaultKind> {
+fn lag(cx: &mut Context, node: &Node, known: Known<'_>) -> Read<FaultKind> {
     let mut f = Fields::of(cx, node, "the lag")?;
-    let monitor = f.need(cx, "monitor", |cx, n| lagging(cx, n, plan));
+    let monitor = f.need(cx, "monitor", |cx, n| lagging(cx, n, known));
     let to = f.need(cx, "to", Context::duration_us);
     f.finish(cx);
     Some(FaultKind::Lag(monitor?, to?))
 }
 
-fn stopped(cx: &mut Context, node: &Node, plan: &Plan) -> Read<FaultKind> {
+fn stopped(cx: &mut Context, node: &Node, known: Known<'_>) -> Read<FaultKind> {
     let mut f = Fields::of(cx, node, "the replication")?;
-    let monitor = f.need(cx, "monitor", |cx, n| lagging(cx, n, plan));
+    let monitor = f.need(cx, "monitor", |cx, n| lagging(cx, n, known));
     f.finish(cx);
     Some(FaultKind::ReplicationStopped(monitor?))
 }
 
-fn stack_fails(cx: &mut Context, node: &Node, plan: &Plan) -> Read<FaultKind> {
+fn stack_fails(cx: &mut Context, node: &Node, known: Known<'_>) -> Read<FaultKind> {
     let mut f = Fields::of(cx, node, "the stack")?;
     let stack = f.need(cx, "stack", |cx, n| Some((n.at, cx.words(n)?)));
     let region = f.need(cx, "region", Context::region);
     f.finish(cx);
     let ((at, stack), region) = (stack?, region?);
-    let made: Vec<&str> = plan
+    let made: Vec<&str> = known
+        .plan
         .steps
         .iter()
         .filter_map(|step| match &step.action {
@@ -169,7 +170,7 @@ fn stack_fails(cx: &mut Context, node: &Node, plan: &Plan) -> Read<FaultKind> {
             _ => None,
         })
         .collect();
-    if !cx.failed() && !made.contains(&stack.as_str()) {
+    if known.whole && !made.contains(&stack.as_str()) {
         let help = cx.suggest(&stack, made.iter().copied());
         cx.error_help(at, format!("no step creates or updates a stack `{}` in {region}", show(&stack)), help);
         return None;

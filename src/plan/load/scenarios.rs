@@ -16,15 +16,24 @@ const SCENARIOS_MAX: usize = 200;
 /// The scenario in which nothing goes wrong; it is always there.
 pub const CALM: &str = "calm";
 
+/// The plan that scenarios belong to.
+#[derive(Clone, Copy)]
+pub struct Known<'p> {
+    pub plan: &'p Plan,
+    /// Nothing was wrong with it, so that what is not in it is not there.
+    pub whole: bool,
+}
+
 /// Reads all scenarios in a folder, sorted by name, `calm` among them.
 pub fn read(r: &mut Reader<'_>, dir: &str, plan: &Plan) -> Vec<Scenario> {
     let mut out = Vec::new();
+    let known = Known { plan, whole: !r.cx.failed() };
     let names = r.files.list(&format!("{}{dir}", r.base));
     let stems: Vec<&str> = names.iter().filter_map(|n| n.strip_suffix(".yaml")).take(SCENARIOS_MAX).collect();
     let calm_is_a_file = stems.contains(&CALM);
     for stem in stems {
         let Some((root, hash)) = r.open(&format!("{dir}/{stem}.yaml"), None) else { continue };
-        out.extend(scenario(&mut r.cx, &root, stem, hash, plan));
+        out.extend(scenario(&mut r.cx, &root, stem, hash, known));
     }
     if !calm_is_a_file {
         out.push(Scenario {
@@ -40,7 +49,7 @@ pub fn read(r: &mut Reader<'_>, dir: &str, plan: &Plan) -> Vec<Scenario> {
     out
 }
 
-fn scenario(cx: &mut Context, root: &Node, stem: &str, hash: String, plan: &Plan) -> Read<Scenario> {
+fn scenario(cx: &mut Context, root: &Node, stem: &str, hash: String, known: Known<'_>) -> Read<Scenario> {
     let mut f = Fields::of(cx, root, "the scenario")?;
     let name = f.need(cx, "scenario", |cx, n| {
         let name = cx.name(n)?;
@@ -59,13 +68,13 @@ fn scenario(cx: &mut Context, root: &Node, stem: &str, hash: String, plan: &Plan
     let steady_state = f.maybe(cx, "steady-state", conditions);
     let faults = f.maybe(cx, "faults", |cx, n| {
         let items = cx.list(n)?;
-        Some(items.iter().filter_map(|item| faults::fault(cx, item, plan)).collect())
+        Some(items.iter().filter_map(|item| faults::fault(cx, item, known)).collect())
     });
     let abort = f.maybe(cx, "abort", conditions);
     let words = [("completed", "completed"), ("rolled_back", "rolled_back"), ("held", "held")];
     let expect = f.need(cx, "expect", |cx, n| cx.word(n, &words));
     let (expect_rollback, expect_rto_ms) = if expect == Some("rolled_back") {
-        let rollback = f.maybe(cx, "expect-rollback", |cx, n| rollback(cx, n, plan));
+        let rollback = f.maybe(cx, "expect-rollback", |cx, n| rollback(cx, n, known));
         (rollback, f.maybe(cx, "expect-rto", |cx, n| cx.duration_ms_in(n, 1_000, TIME_MS_MAX)))
     } else {
         for key in ["expect-rollback", "expect-rto"] {
@@ -88,11 +97,10 @@ fn scenario(cx: &mut Context, root: &Node, stem: &str, hash: String, plan: &Plan
     })
 }
 
-fn rollback(cx: &mut Context, node: &Node, plan: &Plan) -> Read<String> {
+fn rollback(cx: &mut Context, node: &Node, known: Known<'_>) -> Read<String> {
     let name = cx.name(node)?;
-    // Of a plan that could not be read nothing is known to be missing.
-    if !cx.failed() && plan.rollbacks.iter().all(|r| r.name != name) {
-        let help = cx.suggest(&name, plan.rollbacks.iter().map(|r| r.name.as_str()));
+    if known.whole && known.plan.rollbacks.iter().all(|r| r.name != name) {
+        let help = cx.suggest(&name, known.plan.rollbacks.iter().map(|r| r.name.as_str()));
         cx.error_help(node.at, format!("there is no rollback `{}`", show(&name)), help);
         return None;
     }
