@@ -43,11 +43,7 @@ fn starts() -> &'static [Start] {
 fn start_of(seed: u64) -> &'static Start {
     let (small, large): (Vec<&Start>, Vec<&Start>) = starts().iter().partition(|s| s.plan.name == "failover-drill");
     let place = usize::try_from(seed / 10).unwrap();
-    if seed % 10 == 9 && std::env::var("MEDZEN").is_ok() {
-        large[place % large.len()]
-    } else {
-        small[usize::try_from(seed).unwrap() % small.len()]
-    }
+    if seed % 10 == 9 { large[place % large.len()] } else { small[usize::try_from(seed).unwrap() % small.len()] }
 }
 
 /// Plays a seed; a promise that is broken, and a panic, are errors.
