@@ -145,6 +145,7 @@ fn a_headless_drill_says_what_the_readme_promises() {
         "downtime_budget_seconds",
         "downtime_seconds",
         "failed_requests",
+        "given_up",
         "journal_entries",
         "journal_head",
         "outcome",
@@ -157,6 +158,7 @@ fn a_headless_drill_says_what_the_readme_promises() {
         "scenario",
         "seed",
         "simulated",
+        "steady_state",
         "steps",
         "virtual_seconds",
     ];

@@ -311,6 +311,21 @@ pub fn batches(wanted: &Wanted, read: &Read<'_>) -> Vec<Call> {
     records.chain(checks).collect()
 }
 
+/// True when a call that is still under way would be taken: what it deletes is there, exactly as it was read. Anything
+/// else is refused by the service, so nobody has to wait for it.
+#[must_use]
+pub fn may_land(call: &Call, read: &Read<'_>) -> bool {
+    match call {
+        Call::ChangeRecords { zone, delete, create } => {
+            let replaced = |new: &&RecordSet| delete.iter().any(|old| old.key() == new.key());
+            delete.iter().all(|old| read.find(zone, &old.key()) == Some(old))
+                && create.iter().filter(|new| !replaced(new)).all(|new| read.find(zone, &new.key()).is_none())
+        }
+        Call::UpdateHealthCheck { id, version, .. } => read.check(id).is_some_and(|info| info.version == *version),
+        _ => true,
+    }
+}
+
 /// True when everything is as the call would have left it.
 #[must_use]
 pub fn is_there(call: &Call, read: &Read<'_>) -> bool {

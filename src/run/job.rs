@@ -145,7 +145,7 @@ fn swap(ctx: Ctx<'_>, job: &Job, action: &Action, decision: &mut Decision) {
     match change::wanted(ctx.plan, ctx.run, action, &read) {
         Err(why) => fail(job, why, decision),
         Ok(wanted) => match change::batches(&wanted, &read).into_iter().next() {
-            None if restoring => nothing_left(ctx, job, &places, decision),
+            None if restoring => nothing_left(ctx, job, &places, &read, decision),
             None => acted(job, decision),
             Some(_) if frozen => {}
             Some(call) if !restoring && already_changed(ctx, job, &call) => {
@@ -159,14 +159,14 @@ fn swap(ctx: Ctx<'_>, job: &Job, action: &Action, decision: &mut Decision) {
 
 /// A rollback that finds nothing to put back is done only when nothing can undo that any more: a step's change that is
 /// under way, or whose answer was lost, may arrive after the read. It is waited for and read again.
-fn nothing_left(ctx: Ctx<'_>, job: &Job, places: &BTreeSet<Place>, decision: &mut Decision) {
+fn nothing_left(ctx: Ctx<'_>, job: &Job, places: &BTreeSet<Place>, read: &Read<'_>, decision: &mut Decision) {
     let calls = ctx.run.calls.values().filter(|c| c.job != job.of && places.iter().any(|place| place.is_changed_by(&c.call)));
     let mut quiet = Millis::MIN;
     for call in calls {
         match &call.state {
             // Its answer, or that there is none, will be told.
             CallState::Open => return,
-            _ if call.doubtful => quiet = quiet.max(call.changed + ARRIVES_MS),
+            _ if call.doubtful && change::may_land(&call.call, read) => quiet = quiet.max(call.changed + ARRIVES_MS),
             CallState::Applied(..) => quiet = quiet.max(call.changed),
             _ => {}
         }
