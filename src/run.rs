@@ -7,6 +7,7 @@
 pub mod change;
 pub mod choice;
 pub mod command;
+pub mod conflict;
 pub mod core;
 pub mod decide;
 pub mod entry;

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::Outcome;
+use super::snapshot::{Conflict, Outcome};
 use crate::cloud::{Call, CallId, Millis, Receipt};
 use crate::plan::FaultKind;
 
@@ -116,6 +116,9 @@ pub enum Entry {
         job: JobRef,
         /// Why.
         reason: String,
+        /// What somebody else changed, if that is why: whoever starts the job again has been shown it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conflict: Option<Conflict>,
     },
     /// Somebody approved.
     Approved {
@@ -155,6 +158,10 @@ pub enum Entry {
         lag_ms: Option<i64>,
         /// Records read since this time are as shown; the first calls need no new read.
         read_since: Millis,
+        /// The calls that were shown, with what they were going to replace: anything else that is found there later has
+        /// to be shown first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        calls: Vec<Call>,
         /// What the conditions saw, when the engine began it by itself because the plan says so.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         evidence: Vec<String>,
@@ -301,7 +308,7 @@ impl Entry {
             Entry::Acted { job, by_hand: Some(reason) } => format!("{job}: DONE BY HAND: {reason}"),
             Entry::Acted { job, .. } => format!("{job}: action done"),
             Entry::Done { job, .. } => format!("{job}: done"),
-            Entry::Failed { job, reason } => format!("{job}: FAILED: {reason}"),
+            Entry::Failed { job, reason, .. } => format!("{job}: FAILED: {reason}"),
             Entry::Approved { job } => format!("{job}: approved"),
             Entry::Ticked { job, item, done } => {
                 format!("{job}: item {} {}", item + 1, if *done { "ticked" } else { "unticked" })

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use super::change::{self, Place, Read, is_there};
+use super::conflict;
 use super::decide::{Ctx, Decision, token};
 use super::entry::{CallOutcome, Entry, JobRef};
 use super::gate::{self, is_usable};
-use super::snapshot::Verdict;
+use super::snapshot::{Conflict, Verdict};
 use super::state::{CallRun, CallState, Job, definition, restored_by};
 use crate::cloud::{Call, CallId, ChangeSetInfo, Millis, Query, StackInfo};
 use crate::plan::{Action, StackAction, StackChange, Switch};
@@ -19,7 +20,7 @@ const POLL_MS: i64 = 2_000;
 const SETTLED_SYNC_MS: i64 = 60_000;
 /// A call whose answer was lost may still arrive for so long, in milliseconds. The client gives up after seconds.
 const ARRIVES_MS: i64 = 60_000;
-/// A rollback plans again at most this often when the records keep changing under it.
+/// A job plans again at most this often when late calls of its own run change the records under it.
 const REPLANS: usize = 5;
 
 /// Takes the current job one step further.
@@ -78,7 +79,14 @@ fn acted(job: &Job, decision: &mut Decision) {
 }
 
 fn fail(job: &Job, reason: impl Into<String>, decision: &mut Decision) {
-    decision.write(Entry::Failed { job: job.of.clone(), reason: reason.into() });
+    decision.write(Entry::Failed { job: job.of.clone(), reason: reason.into(), conflict: None });
+}
+
+/// Stops before somebody else's change. Whoever starts the job again has seen it, and replaces it.
+fn ask_about(job: &Job, conflict: Conflict, decision: &mut Decision) {
+    let Conflict { before, now, .. } = &conflict;
+    let reason = format!("conflict: somebody else changed it: it was '{before}', now it is '{now}'");
+    decision.write(Entry::Failed { job: job.of.clone(), reason, conflict: Some(conflict) });
 }
 
 /// Sends a call once more after a pause that doubles: 1, 2, 4 … 30 seconds.
@@ -133,13 +141,10 @@ fn swap(ctx: Ctx<'_>, job: &Job, action: &Action, decision: &mut Decision) {
     if read.len() < places.len() {
         return;
     }
-    if let Some((id, call, why)) = refusal {
+    if let Some((id, call, _)) = refusal {
         if call.doubtful && is_there(&call.call, &read) {
             decision.write(Entry::Outcome { id, outcome: CallOutcome::Settled });
             return;
-        }
-        if !restoring || job.calls.len() >= REPLANS {
-            return fail(job, format!("conflict: the record is not as it was read ({why})"), decision);
         }
     }
     match change::wanted(ctx.plan, ctx.run, action, &read) {
@@ -148,11 +153,12 @@ fn swap(ctx: Ctx<'_>, job: &Job, action: &Action, decision: &mut Decision) {
             None if restoring => nothing_left(ctx, job, &places, &read, decision),
             None => acted(job, decision),
             Some(_) if frozen => {}
-            Some(call) if !restoring && already_changed(ctx, job, &call) => {
-                fail(job, "conflict: somebody changed the record after this step did", decision);
-            }
-            Some(_) if job.calls.len() >= REPLANS => fail(job, "the record keeps being changed by somebody else", decision),
-            Some(call) => intend(ctx, job, call, decision),
+            Some(call) => match (conflict::in_the_way(ctx, job, &call, &read), refusal) {
+                (Some(conflict), _) => ask_about(job, conflict, decision),
+                (None, Some((_, refused, why))) if refused.call == call => fail(job, why.clone(), decision),
+                (None, _) if job.calls.len() >= REPLANS => fail(job, "what this run sent late keeps coming back", decision),
+                (None, _) => intend(ctx, job, call, decision),
+            },
         },
     }
 }
@@ -181,17 +187,6 @@ fn nothing_left(ctx: Ctx<'_>, job: &Job, places: &BTreeSet<Place>, read: &Read<'
     for place in unread {
         decision.ask(ctx, place.query(), 0);
     }
-}
-
-/// True when this job has changed the same zone or health check before.
-fn already_changed(ctx: Ctx<'_>, job: &Job, call: &Call) -> bool {
-    let same = |other: &Call| match (other, call) {
-        (Call::ChangeRecords { zone: a, .. }, Call::ChangeRecords { zone: b, .. })
-        | (Call::UpdateHealthCheck { id: a, .. }, Call::UpdateHealthCheck { id: b, .. }) => a == b,
-        _ => false,
-    };
-    let earlier = job.calls.iter().filter_map(|id| ctx.run.calls.get(id));
-    earlier.filter(|c| matches!(c.state, CallState::Applied(..))).any(|c| same(&c.call))
 }
 
 /// The data-plane switch. Nothing is read first: it must work when the control planes do not answer. The same value

@@ -151,7 +151,7 @@ fn records(ctx: Ctx<'_>, rollback: &Rollback) -> Proof {
     if offer.fingerprint.is_none() {
         return Proof::unknown(WHAT, "the records have not been read lately");
     }
-    if let Some(Conflict { left, now, .. }) = conflict(ctx, rollback) {
+    if let Some(Changed { left, now, .. }) = conflict(ctx, rollback) {
         return Proof::fail(WHAT, format!("somebody else changed it: this run left '{left}', now it is '{now}'"));
     }
     let ages = places(ctx, rollback).into_iter().filter_map(|place| Some(ctx.now - ctx.watch.found_ever(&place)?.0));
@@ -170,7 +170,7 @@ fn places(ctx: Ctx<'_>, rollback: &Rollback) -> Vec<Place> {
 
 /// Something that is not as this run left it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conflict {
+pub struct Changed {
     /// What it is about: a record set's key, or `None` for a health check.
     pub key: Option<RecordKey>,
     /// How this run left it.
@@ -182,7 +182,7 @@ pub struct Conflict {
 /// A record or health check that is not as this run left it. While a change of this run's own is on its way, or after
 /// somebody said that a step was done by hand, there is nothing to tell.
 #[must_use]
-pub fn conflict(ctx: Ctx<'_>, rollback: &Rollback) -> Option<Conflict> {
+pub fn conflict(ctx: Ctx<'_>, rollback: &Rollback) -> Option<Changed> {
     places(ctx, rollback).into_iter().find_map(|place| {
         let calls = ctx.run.calls.values().rev();
         let call =
@@ -194,7 +194,7 @@ pub fn conflict(ctx: Ctx<'_>, rollback: &Rollback) -> Option<Conflict> {
             (Call::ChangeRecords { create, delete, .. }, Answer::Records(sets)) => difference(&place, delete, create, sets),
             (Call::UpdateHealthCheck { inverted, .. }, Answer::HealthCheck(info)) if info.inverted != *inverted => {
                 let says = |inverted: bool| format!("{place} inverted {inverted}");
-                Some(Conflict { key: None, left: says(*inverted), now: says(info.inverted) })
+                Some(Changed { key: None, left: says(*inverted), now: says(info.inverted) })
             }
             _ => None,
         }
@@ -202,21 +202,21 @@ pub fn conflict(ctx: Ctx<'_>, rollback: &Rollback) -> Option<Conflict> {
 }
 
 /// What of a change of this run is not there any more.
-fn difference(place: &Place, delete: &[RecordSet], create: &[RecordSet], now: &[RecordSet]) -> Option<Conflict> {
+fn difference(place: &Place, delete: &[RecordSet], create: &[RecordSet], now: &[RecordSet]) -> Option<Changed> {
     let Place::Records { name, .. } = place else { return None };
     let here = |record: &&RecordSet| record.name == *name;
     let found = |key: &RecordKey| now.iter().find(|r| r.key() == *key).map_or_else(|| "nothing".to_owned(), ToString::to_string);
     if let Some(left) = create.iter().filter(here).find(|r| !now.contains(r)) {
         let key = left.key();
-        return Some(Conflict { left: left.to_string(), now: found(&key), key: Some(key) });
+        return Some(Changed { left: left.to_string(), now: found(&key), key: Some(key) });
     }
     let removed = delete.iter().filter(here).map(RecordSet::key).filter(|key| create.iter().all(|r| r.key() != *key));
     let back = removed.into_iter().find(|key| now.iter().any(|r| r.key() == *key))?;
-    Some(Conflict { left: "nothing".into(), now: found(&back), key: Some(back) })
+    Some(Changed { left: "nothing".into(), now: found(&back), key: Some(back) })
 }
 
 /// When a person last changed a place by hand, as they said.
-fn changed_by_hand(ctx: Ctx<'_>, place: &Place) -> Option<i64> {
+pub fn changed_by_hand(ctx: Ctx<'_>, place: &Place) -> Option<i64> {
     let steps = ctx.plan.steps.iter().zip(&ctx.run.steps);
     steps
         .filter(|(step, _)| change::places(ctx.plan, ctx.run, &step.action).contains(place))

@@ -90,10 +90,10 @@ pub fn begin_by_itself(ctx: Ctx<'_>, decision: &mut Decision) {
         }
         let of = RollbackRef::Plan(rollback.name.clone());
         let read_since = ctx.now - ready::READ_AGE_MS;
-        let Some(fingerprint) = offer(ctx, &of, read_since).fingerprint else { continue };
+        let Offer { calls, fingerprint: Some(fingerprint), .. } = offer(ctx, &of, read_since) else { continue };
         let evidence = gate::evidence(ctx.plan, ctx.watch, &rollback.auto);
         let lag_ms = lag(ctx, Some(rollback)).map(|lag| lag.ms);
-        decision.write(Entry::RollbackConfirmed { rollback: of, fingerprint, lag_ms, read_since, evidence });
+        decision.write(Entry::RollbackConfirmed { rollback: of, fingerprint, lag_ms, read_since, calls, evidence });
         return;
     }
 }
@@ -239,6 +239,7 @@ pub fn confirm(ctx: Ctx<'_>, name: &str, fingerprint: &str, word: Option<&str>) 
         fingerprint: fingerprint.to_owned(),
         lag_ms: lag_of(ctx, &prepared.of).map(|lag| lag.ms),
         read_since: prepared.since,
+        calls: offer.calls,
         evidence: Vec::new(),
     };
     Decision { entries: vec![(false, entry)], reply: Some(Reply::Ok("rolling back".into())), ..Decision::default() }

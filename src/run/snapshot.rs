@@ -286,6 +286,8 @@ pub struct WorkView {
     pub confirm_word: Option<String>,
     /// What happened lately: stack events, newest last.
     pub output: Vec<String>,
+    /// What somebody else changed, where that is why it failed: starting it again replaces that.
+    pub conflict: Option<Conflict>,
     /// Why it cannot be started now, if so.
     pub blocked: Option<String>,
     /// How many people have to want an override of its gate.
@@ -515,17 +517,17 @@ pub struct OfferView {
     /// Why it cannot run now or what is dangerous about it, if so.
     pub caution: Option<String>,
     /// What somebody else changed, if so.
-    pub conflict: Option<ConflictView>,
+    pub conflict: Option<Conflict>,
 }
 
-/// A third party's change, side by side with what this run did and will do.
+/// A third party's change, side by side with what was there before and what this run makes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConflictView {
-    /// How this run left it.
+pub struct Conflict {
+    /// How this run left it, or read it.
     pub before: String,
     /// How it is now.
     pub now: String,
-    /// How the rollback will leave it.
+    /// How the rollback or step will leave it.
     pub wanted: String,
 }
 

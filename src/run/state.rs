@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::entry::{CallOutcome, Entry, JobRef, RollbackRef};
-use super::snapshot::{Outcome, StepState};
+use super::snapshot::{Conflict, Outcome, StepState};
 use crate::cloud::{Call, CallId, Millis, Receipt};
 use crate::plan::{Action, Plan, Step, StepId};
 
@@ -30,6 +30,8 @@ pub struct Run {
     pub continued: Option<Millis>,
     /// Who asked for a step to be started behind its shut gate, and why.
     pub overrides: BTreeMap<JobRef, BTreeMap<String, String>>,
+    /// What somebody else had changed where a job failed because of it, until it goes through.
+    pub conflicts: BTreeMap<JobRef, Conflict>,
     /// The rollback that was confirmed last.
     pub rollback: Option<RollbackRun>,
     /// Outages seen so far; the last one may be going on.
@@ -143,6 +145,10 @@ pub struct RollbackRun {
     pub lag_ms: Option<i64>,
     /// Records read since then are as shown.
     pub read_since: Millis,
+    /// The calls that were shown.
+    pub shown: Vec<Call>,
+    /// One of its steps was started.
+    pub begun: bool,
     /// Steps of it that are done.
     pub steps_done: usize,
     /// When its last call was in sync.
@@ -227,6 +233,9 @@ impl Run {
             Entry::Outcome { id, outcome } => {
                 if let Some(call) = self.calls.get_mut(id) {
                     call.changed = at;
+                    if matches!(outcome, CallOutcome::Accepted(_) | CallOutcome::Settled) {
+                        self.conflicts.remove(&call.job);
+                    }
                     call.state = match outcome {
                         CallOutcome::Accepted(receipt) => CallState::Applied(receipt.clone(), None),
                         CallOutcome::Settled => CallState::Applied(Receipt::default(), None),
@@ -270,6 +279,7 @@ impl Run {
             }
             Entry::Skipped { job, reason } => {
                 self.overrides.remove(job);
+                self.conflicts.remove(job);
                 self.job.take_if(|j| j.of == *job);
                 match (step_of(plan, job), &mut self.rollback) {
                     (Some(step), _) => self.close(step, StepState::Skipped, at, reason),
@@ -281,9 +291,12 @@ impl Run {
                 self.overrides.entry(job.clone()).or_default().insert(actor.to_owned(), reason.clone());
             }
             Entry::Done { job, .. } => self.done(plan, at, job),
-            Entry::Failed { job, reason } => {
+            Entry::Failed { job, reason, conflict } => {
                 self.job = None;
                 self.going = None;
+                if let Some(conflict) = conflict {
+                    self.conflicts.insert(job.clone(), conflict.clone());
+                }
                 if let Some(step) = step_of(plan, job) {
                     self.close(step, StepState::Failed, at, reason);
                 } else {
@@ -308,17 +321,21 @@ impl Run {
                 self.hold = None;
                 self.continued = Some(at);
             }
-            Entry::RollbackConfirmed { rollback, lag_ms, read_since, .. } => {
+            Entry::RollbackConfirmed { rollback, lag_ms, read_since, calls, .. } => {
                 if let Some(step) = self.job.take().and_then(|job| step_of(plan, &job.of)) {
                     self.close(step, StepState::Interrupted, at, &format!("rollback {rollback}"));
                 }
                 self.hold = None;
                 self.going = None;
+                // From here on, what is shown is what the rollback would replace.
+                self.conflicts.clear();
                 self.rollback = Some(RollbackRun {
                     of: rollback.clone(),
                     confirmed: at,
                     lag_ms: *lag_ms,
                     read_since: *read_since,
+                    shown: calls.clone(),
+                    begun: false,
                     steps_done: 0,
                     in_sync: None,
                     done: None,
@@ -357,13 +374,21 @@ impl Run {
         } else {
             attempt += u32::try_from(self.calls.values().filter(|c| c.job == *job).count()).unwrap_or(u32::MAX - 1);
         }
-        let read_since = self.active_rollback().map_or(at, |r| if r.steps_done == 0 { r.read_since } else { at });
+        let mut read_since = at;
+        if let Some(rollback) = self.rollback.as_mut().filter(|r| r.done.is_none()) {
+            // What was read for the screen serves the first call; whoever tries again wants to know how it is now.
+            if !rollback.begun {
+                read_since = rollback.read_since;
+            }
+            rollback.begun = true;
+        }
         self.job =
             Some(Job { of: job.clone(), attempt, started: at, read_since, calls: Vec::new(), reviewed: false, acted: None });
     }
 
     fn done(&mut self, plan: &Plan, at: Millis, job: &JobRef) {
         self.job = None;
+        self.conflicts.remove(job);
         if let Some(step) = step_of(plan, job) {
             self.close(step, StepState::Done, at, "");
             return;

@@ -7,10 +7,10 @@ use super::core::Core;
 use super::decide::{Ctx, blocked, moves_traffic, rolled_back};
 use super::entry::{JobRef, RollbackRef};
 use super::snapshot::{
-    CallView, ConditionView, DiffLine, DrillView, Freshness, Identity, LedgerView, Level, MonitorView, OutageView, PhaseView,
-    ResultView, RtoView, Snapshot, Status, StepState, StepView, Verdict, WorkView,
+    CallView, ConditionView, Conflict, DiffLine, DrillView, Freshness, Identity, LedgerView, Level, MonitorView, OutageView,
+    PhaseView, ResultView, RtoView, Snapshot, Status, StepState, StepView, Verdict, WorkView,
 };
-use super::state::{CallRun, CallState, Job, RollbackRun, definition, restored_by};
+use super::state::{CallRun, CallState, Job, RollbackRun, Run, definition, restored_by};
 use super::{gate, job, outage, rollback};
 use crate::cloud::{Call, Millis, Value};
 use crate::plan::{Action, ConditionId, MonitorId, Role, Source, Stat, Step, Undo, format_ms};
@@ -216,6 +216,7 @@ fn work(ctx: Ctx<'_>) -> Option<WorkView> {
         change_set: Vec::new(),
         confirm_word: None,
         output: Vec::new(),
+        conflict: conflict(run, &JobRef::Step(step.id.clone())),
         blocked: blocked(ctx),
         override_people,
         override_asked,
@@ -251,10 +252,16 @@ fn rollback_waits(ctx: Ctx<'_>, active: &RollbackRun) -> Option<WorkView> {
         change_set: Vec::new(),
         confirm_word: None,
         output: Vec::new(),
+        conflict: conflict(ctx.run, &job),
         blocked: shut.map(|why| format!("waits for its proof: {why}")),
         override_people,
         override_asked,
     })
+}
+
+/// What somebody else changed where that is why a job failed.
+fn conflict(run: &Run, job: &JobRef) -> Option<Conflict> {
+    run.conflicts.get(job).cloned()
 }
 
 /// How many people an override of a step's gate takes, and who has asked for one.
@@ -332,6 +339,7 @@ fn job_view(ctx: Ctx<'_>, job: &Job) -> WorkView {
         },
         change_set: change_set.filter(|_| !job.reviewed).map(|info| info.changes.clone()).unwrap_or_default(),
         output,
+        conflict: None,
         blocked: blocked(ctx),
         override_people: definition.map_or(1, |s| s.override_people),
         override_asked: Vec::new(),

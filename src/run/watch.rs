@@ -91,6 +91,8 @@ pub struct Ring {
     pub latest: Option<Reading>,
     /// When the newest failed sample was taken.
     pub last_failed: Option<Millis>,
+    /// The time of the newest reading that told a value, be it a failure.
+    pub told: Option<Millis>,
     /// When its source answered last, be it to say that there is no data.
     pub heard: Option<Millis>,
     /// Since when its limit is breached.
@@ -179,9 +181,19 @@ impl Watch {
             alarmed |= matches!(reading.value, Value::Failed(_)) || self.rings[monitor].last_failed.is_some();
             let gap_ms = self.stale_after_ms(plan, monitor);
             let ring = &mut self.rings[monitor];
-            let newest = ring.samples.back().map(|s| s.0);
-            let fresh = newest.is_none_or(|at| reading.at > at);
-            let broken = newest.is_some_and(|at| reading.at - at > gap_ms);
+            if heard {
+                ring.heard = Some(now);
+            }
+            let tells = !matches!(reading.value, Value::Missing(_));
+            // An answer that comes late tells of an earlier time, and must not hide what is known of a later one.
+            if tells && ring.told.is_some_and(|at| reading.at < at) {
+                continue;
+            }
+            let fresh = tells && ring.told.is_none_or(|at| reading.at > at);
+            let broken = tells && ring.told.is_some_and(|at| reading.at - at > gap_ms);
+            if tells {
+                ring.told = Some(reading.at);
+            }
             match &reading.value {
                 Value::Number(number) if fresh => ring.samples.push_back((reading.at, Some(*number))),
                 Value::Failed(_) if fresh => {
@@ -192,9 +204,6 @@ impl Watch {
             }
             if ring.samples.len() > RING {
                 ring.samples.pop_front();
-            }
-            if heard {
-                ring.heard = Some(now);
             }
             // A value that is missing does not push an older value out of sight: the older one gets stale by itself.
             let keep_older = matches!(reading.value, Value::Missing(_))

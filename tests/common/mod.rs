@@ -225,6 +225,7 @@ pub fn calm() -> Snapshot {
             change_set: vec![],
             confirm_word: None,
             output: vec![],
+            conflict: None,
             blocked: None,
             override_people: 1,
             override_asked: vec![],
@@ -592,7 +593,7 @@ pub fn conflicted() -> Snapshot {
     offer.will_not_undo = vec!["Delete the old stack".into()];
     offer.confirm_word = Some("eu-west-1".into());
     let record = |weight| format!("api.medzenhealth.app CNAME eu-central-1-primary weight {weight} -> d-1.example");
-    offer.conflict = Some(ConflictView { before: record(50), now: record(75), wanted: record(0) });
+    offer.conflict = Some(Conflict { before: record(50), now: record(75), wanted: record(0) });
     snapshot
 }
 

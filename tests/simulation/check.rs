@@ -2,7 +2,7 @@
 
 use cutover::cloud::{Answer, Call, CallId, Effect, Millis, Query};
 use cutover::plan::{Action, Plan};
-use cutover::run::change::places;
+use cutover::run::change::{Place, places};
 use cutover::run::core::Draft;
 use cutover::run::decide::moves_traffic;
 use cutover::run::entry::{CallOutcome, Entry, JobRef, RollbackRef};
@@ -61,7 +61,13 @@ pub fn entry(story: &mut Story, engine: usize, draft: &Draft) -> Result<(), Stri
         Entry::Outcome { outcome: CallOutcome::Refused(_), .. } => story.count("refused"),
         Entry::Outcome { outcome: CallOutcome::Unknown(_), .. } => story.count("unknown"),
         Entry::Resent { .. } => story.count("sent again"),
-        Entry::Failed { .. } => story.count("steps failed"),
+        Entry::Failed { job, conflict, .. } => {
+            if let Some(conflict) = conflict {
+                story.told.push((job.clone(), conflict.now.clone()));
+                story.count("conflicts shown");
+            }
+            story.count("steps failed");
+        }
         Entry::InSync { id } => in_sync(story, engine, *id)?,
         Entry::Finished { outcome: Outcome::Completed } => {
             behind("the records are not as the plan ends", ends_elsewhere(story, &process.core.run))?;
@@ -155,7 +161,7 @@ pub fn applied(story: &mut Story, sent: Millis, token: &str, call: &Call, author
             again(story, sent, earlier, call)?;
             story.count("put back by others, and done again");
         }
-        over_others(story, job, call);
+        over_others(story, job, call)?;
         story.applied.entry(token.to_owned()).or_default().push(now);
     }
     story.records.applied(&plan, now, call, author)
@@ -175,37 +181,39 @@ fn again(story: &Story, sent: Millis, earlier: &[Millis], call: &Call) -> Result
     }
 }
 
-/// What others wrote is replaced only by a rollback that showed it before it was confirmed.
-fn over_others(story: &mut Story, job: &JobRef, call: &Call) {
-    let Call::ChangeRecords { zone, delete, .. } = call else { return };
+/// What others wrote is replaced only where somebody was shown it: when the rollback was confirmed, or when the job failed
+/// on it before it was started again. A step that is the first of the run to change a record takes it as it finds it.
+fn over_others(story: &mut Story, job: &JobRef, call: &Call) -> Result<(), String> {
+    let Call::ChangeRecords { zone, delete, .. } = call else { return Ok(()) };
     let plan = story.plan.clone();
     let confirmed = story.ledger.book.rollback.as_ref().map(|r| r.fingerprint.clone()).unwrap_or_default();
     for record in delete {
         let key = (zone.clone(), record.key());
-        let Author::Other(at) = *story.records.author(&key) else { continue };
-        match job {
-            JobRef::Step(id) => {
-                let owed = story.records.owed_at(&key);
-                let started = story.ledger.run.steps[plan.step_named(id).unwrap()].started.unwrap_or(0);
-                story.count(match (owed, at < started) {
-                    (true, true) => "step replaces edit: changed by the run before, edit before the start",
-                    (true, false) => "step replaces edit: changed by the run before, edit AFTER the start",
-                    (false, true) => "step replaces edit: never changed by the run, edit before the start",
-                    (false, false) => "step replaces edit: never changed by the run, edit AFTER the start",
-                });
-            }
-            JobRef::Rollback(..) | JobRef::Undo(_) => {
-                let was_shown = story.shown.get(&confirmed).is_some_and(|calls| {
-                    calls.iter().any(|c| matches!(c, Call::ChangeRecords { delete, .. } if delete.contains(record)))
-                });
-                story.count(if was_shown {
-                    "others' edits replaced as shown"
-                } else {
-                    "others' edits replaced WITHOUT being shown"
-                });
-            }
+        if !matches!(story.records.author(&key), Author::Other(_)) {
+            continue;
         }
+        let text = record.to_string();
+        let is_step = matches!(job, JobRef::Step(_));
+        let was_told = story.told.iter().any(|(of, now)| of == job && now.contains(&text));
+        let was_shown = !is_step
+            && story.shown.get(&confirmed).is_some_and(|calls| {
+                calls.iter().any(|c| matches!(c, Call::ChangeRecords { delete, .. } if delete.contains(record)))
+            });
+        let run = &story.ledger.run;
+        let place = Place::Records { zone: zone.clone(), name: record.name.clone() };
+        let of_place = plan.steps.iter().zip(&run.steps).filter(|(s, _)| places(&plan, run, &s.action).contains(&place));
+        let by_hand = of_place.filter_map(|(_, run)| run.by_hand).max();
+        let how = match story.records.left(&key) {
+            _ if was_told => "others' edits replaced after a conflict was shown",
+            _ if was_shown => "others' edits replaced as shown before the rollback",
+            Some(left) if left.as_ref() == Some(record) => "others' edits that are just what the run had left",
+            _ if by_hand.is_some() => "others' edits replaced after somebody did a step by hand",
+            None if is_step => "others' edits found by the first change of a record",
+            _ => return Err(format!("{job} replaces '{text}', which somebody else wrote, and nobody was shown it")),
+        };
+        story.count(how);
     }
+    Ok(())
 }
 
 /// What is durable and what is about to be give the run that the engine had in mind.

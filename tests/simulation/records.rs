@@ -29,6 +29,8 @@ pub struct Records {
     authors: BTreeMap<Key, Author>,
     /// When the run itself put something back last.
     put_back: BTreeMap<Key, Millis>,
+    /// What the run left at a place when it changed it last.
+    left: BTreeMap<Key, Option<RecordSet>>,
     /// Per way back: what was there before the first change that it has to take back.
     owed: BTreeMap<String, BTreeMap<Key, Option<RecordSet>>>,
 }
@@ -36,7 +38,7 @@ pub struct Records {
 impl Records {
     pub fn new(plan: &Plan) -> Records {
         let sets = plan.drill.records.iter().map(|(zone, r)| ((zone.clone(), r.key()), r.clone())).collect();
-        Records { sets, authors: BTreeMap::new(), put_back: BTreeMap::new(), owed: BTreeMap::new() }
+        Records { sets, authors: BTreeMap::new(), put_back: BTreeMap::new(), left: BTreeMap::new(), owed: BTreeMap::new() }
     }
 
     /// The record sets of one name.
@@ -56,6 +58,11 @@ impl Records {
 
     pub fn author(&self, key: &Key) -> &Author {
         self.authors.get(key).unwrap_or(&Author::Nobody)
+    }
+
+    /// What the run left at a place when it changed it last; `None` where it never did.
+    pub fn left(&self, key: &Key) -> Option<&Option<RecordSet>> {
+        self.left.get(key)
     }
 
     /// True where everything is as a call would have left it.
@@ -86,6 +93,9 @@ impl Records {
         let touched: BTreeSet<Key> = delete.iter().chain(create).map(|r| (zone.clone(), r.key())).collect();
         for key in &touched {
             self.authors.insert(key.clone(), author.clone());
+            if let Author::Run(_) = author {
+                self.left.insert(key.clone(), self.sets.get(key).cloned());
+            }
         }
         match author {
             Author::Run(JobRef::Step(step)) => {
@@ -131,10 +141,6 @@ impl Records {
                 )
             })
         })
-    }
-
-    pub fn owed_at(&self, key: &Key) -> bool {
-        self.owed.values().any(|owed| owed.contains_key(key))
     }
 
     /// Something that a way back would have to restore now.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cutover::cloud::{Call, Effect, FailureKind, Millis};
 use cutover::plan::{Fault, FaultAt, FaultKind, Plan, Scenario};
 use cutover::run::command::{Command, DrillCommand, Reply};
+use cutover::run::entry::JobRef;
 use cutover::run::event::Event;
 use cutover::run::{decide, rollback};
 use cutover::sim::World;
@@ -159,6 +160,8 @@ pub struct Story {
     pub applied: BTreeMap<String, Vec<Millis>>,
     /// Calls of every rollback that was shown, by fingerprint.
     pub shown: BTreeMap<String, Vec<Call>>,
+    /// What jobs failed on because somebody else had changed it: which job, and what was found.
+    pub told: Vec<(JobRef, String)>,
     fingerprints: Vec<String>,
     edits: u64,
     calm_since: Option<Millis>,
@@ -207,6 +210,7 @@ impl Story {
             engines: Vec::new(),
             applied: start.applied.clone(),
             shown: BTreeMap::new(),
+            told: Vec::new(),
             fingerprints: Vec::new(),
             edits: 0,
             calm_since: None,

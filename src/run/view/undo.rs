@@ -5,9 +5,9 @@ use crate::cloud::{Call, Millis};
 use crate::plan::{Rollback, format_ms};
 use crate::run::decide::Ctx;
 use crate::run::entry::RollbackRef;
-use crate::run::ready::{self, Conflict};
+use crate::run::ready::{self, Changed};
 use crate::run::rollback::{self, Lag};
-use crate::run::snapshot::{Armed, ConflictView, Freshness, OfferView, ProofView, RollbackView, UndoView};
+use crate::run::snapshot::{Armed, Conflict, Freshness, OfferView, ProofView, RollbackView, UndoView};
 
 /// The rollback that applies now.
 pub fn undo(ctx: Ctx<'_>) -> UndoView {
@@ -112,13 +112,13 @@ pub fn offer(ctx: Ctx<'_>, of: &RollbackRef, since: Millis) -> OfferView {
         fingerprint: offer.fingerprint,
         confirm_word: rollback::confirm_word(ctx, of),
         caution,
-        conflict: plan_rollback.and_then(|r| ready::conflict(ctx, r)).map(|conflict| side_by_side(conflict, &offer.calls)),
+        conflict: plan_rollback.and_then(|r| ready::conflict(ctx, r)).map(|changed| side_by_side(changed, &offer.calls)),
     }
 }
 
 /// What this run left, what is there, and what the rollback makes of it.
-fn side_by_side(conflict: Conflict, calls: &[Call]) -> ConflictView {
-    let Conflict { key, left, now } = conflict;
+fn side_by_side(changed: Changed, calls: &[Call]) -> Conflict {
+    let Changed { key, left, now } = changed;
     let made = calls.iter().find_map(|call| match (call, &key) {
         (Call::ChangeRecords { create, .. }, Some(key)) => create.iter().find(|r| r.key() == *key).map(ToString::to_string),
         (Call::UpdateHealthCheck { id, inverted, .. }, None) => Some(format!("health check {id} inverted {inverted}")),
@@ -129,5 +129,5 @@ fn side_by_side(conflict: Conflict, calls: &[Call]) -> ConflictView {
         _ => false,
     });
     let wanted = made.unwrap_or_else(|| if removed { "nothing".into() } else { now.clone() });
-    ConflictView { before: left, now, wanted }
+    Conflict { before: left, now, wanted }
 }

@@ -4,7 +4,7 @@ use ratatui::text::{Line, Span};
 
 use super::{Popup, Turn, confirm_keys, labelled, paragraph, scrolling, type_into, word_line};
 use crate::run::command::Command;
-use crate::run::snapshot::{Armed, ConflictView, OfferView, Snapshot};
+use crate::run::snapshot::{Armed, Conflict, OfferView, Snapshot};
 use crate::ui::app::Action;
 use crate::ui::keymap::Key;
 use crate::ui::text;
@@ -303,7 +303,7 @@ fn describe(lines: &mut Vec<Line<'static>>, offer: &OfferView, snapshot: &Snapsh
 }
 
 /// Somebody else's change: how this run left it, how it is now, how the rollback will leave it.
-fn side_by_side(lines: &mut Vec<Line<'static>>, conflict: &ConflictView, theme: &Theme, width: usize) {
+fn side_by_side(lines: &mut Vec<Line<'static>>, conflict: &Conflict, theme: &Theme, width: usize) {
     let columns = [
         ("before", &conflict.before, theme.plain()),
         ("now", &conflict.now, theme.caution()),
