@@ -181,7 +181,7 @@ fn a_rollback_step_that_failed_is_tried_again_or_left_out() {
     stand.must(Command::PrepareRollback { name: None });
     assert!(stand.run_until(MINUTE, |s| s.snapshot().offer.is_some_and(|o| o.fingerprint.is_some())));
     let offer = stand.snapshot().offer.unwrap();
-    // Between the confirmation and every read somebody changes the record, until the rollback gives up.
+    // Between the confirmation and every read somebody changes the record: the rollback stops and shows it.
     stand.must(Command::ConfirmRollback { name: offer.name, offer: offer.fingerprint.unwrap(), word: None });
     let mut weight = 60;
     let failed = (0..2_000).any(|_| {
@@ -192,9 +192,18 @@ fn a_rollback_step_that_failed_is_tried_again_or_left_out() {
     });
     assert!(failed, "{:#?}", stand.tail());
     let mut left = stand.clone();
-    // Tried again, when the third party has stopped:
-    stand.must(Command::Continue);
-    assert!(stand.run_until(10 * MINUTE, |s| s.core.run.active_rollback().is_none()), "{:#?}", stand.tail());
+    // Tried again, when the third party has stopped. What it wrote last was not shown yet, so that is shown first.
+    let mut shown = String::new();
+    for _ in 0..4 {
+        if let Some(conflict) = stand.snapshot().work.and_then(|work| work.conflict) {
+            shown = conflict.now;
+            stand.must(Command::Continue);
+        }
+        let stands = |s: &Stand| s.core.run.active_rollback().is_none() || s.core.run.hold.is_some();
+        assert!(stand.run_until(10 * MINUTE, stands), "{:#?}", stand.tail());
+    }
+    assert!(stand.core.run.active_rollback().is_none(), "{:#?}", stand.tail());
+    assert!(shown.contains(&format!("weight {weight}")), "{shown}");
     assert_eq!(weights(&mut stand), [0, 100]);
     // Left out, with a reason: the rollback is over and the record is as the third party left it.
     left.must(Command::Skip { step: text("immediate/traffic-back"), reason: text("set in the console") });

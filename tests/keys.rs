@@ -6,7 +6,7 @@ mod common;
 
 use common::{
     ASCII, backing_off, calm, change_set, checklist, conflicted, control_plane_away, failed, finished, keys, offered, outage,
-    paint, proof_missing, rollback_failed, shut, stale,
+    paint, proof_missing, rollback_conflicted, rollback_failed, shut, stale,
 };
 use cutover::plan::FaultKind;
 use cutover::run::command::{Command, DrillCommand, Reply, Verb};
@@ -183,6 +183,25 @@ fn digits_inside_a_word_that_is_typed_choose_nothing() {
     let word = Some("eu-west-1".to_owned());
     let confirm = Command::ConfirmRollback { name: "immediate".into(), offer: "f1".into(), word };
     assert_eq!(commands(desk.press("Y", &snapshot)), [confirm], "not armed is a warning and no lock");
+}
+
+#[test]
+fn a_rollback_that_meets_somebody_elses_change_asks_by_itself_and_once() {
+    let snapshot = rollback_conflicted();
+    let mut desk = Desk::new(&outage());
+    desk.see(&snapshot);
+    let painted = common::text(&paint(&desk.app, &snapshot, 120, 40));
+    assert!(painted.contains("Replace somebody else's change?") && painted.contains("weight 70"), "{painted}");
+    // Put away, it does not come back for the same difference; c brings it back.
+    assert_eq!(desk.press("<esc>", &snapshot), []);
+    desk.see(&snapshot);
+    assert!(desk.app.dialog().is_none());
+    assert_eq!(commands(desk.press("cY", &snapshot)), [Command::Continue]);
+    // Another difference is another question.
+    let mut other = snapshot.clone();
+    other.work.as_mut().unwrap().conflict.as_mut().unwrap().now = "nothing".into();
+    desk.see(&other);
+    assert!(desk.app.dialog().is_some());
 }
 
 #[test]

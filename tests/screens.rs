@@ -6,7 +6,8 @@ mod common;
 
 use common::{
     ASCII, PLAIN, UNICODE, backing_off, blocked, calm, change_set, checklist, conflicted, control_plane_away, disconnected,
-    draining, failed, finished, keys, offered, outage, paint, proof_missing, rehearsing, rollback_failed, shut, stale, text,
+    draining, failed, finished, keys, offered, outage, paint, proof_missing, rehearsing, rollback_conflicted, rollback_failed,
+    shut, stale, text,
 };
 use cutover::run::command::Verb;
 use cutover::run::snapshot::{Snapshot, Status, StepState, Verdict};
@@ -81,6 +82,10 @@ fn the_way_back_without_its_control_plane() {
 #[test]
 fn a_conflict_is_shown_with_both_sides() {
     all_sizes("conflict", &conflicted(), "R");
+    all_sizes("conflict_in_a_rollback", &rollback_conflicted(), "c");
+    let mut step = failed();
+    step.work.as_mut().unwrap().conflict = rollback_conflicted().work.unwrap().conflict;
+    all_sizes("conflict_of_a_step", &step, "n");
 }
 
 #[test]
@@ -222,7 +227,7 @@ fn stale_is_dim_and_marked_and_never_green() {
 
 #[test]
 fn without_colours_there_are_none_and_in_ascii_nothing_else() {
-    for snapshot in [calm(), blocked(), outage(), offered(), stale(), finished(), checklist(), change_set()] {
+    for snapshot in vec![calm(), blocked(), outage(), offered(), stale(), finished(), checklist(), change_set()] {
         for script in ["", "?", "R", "q"] {
             let buffer = screen(PLAIN, &snapshot, script, 160, 45);
             assert!(buffer.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));

@@ -17,6 +17,8 @@ use crate::run::snapshot::{DiffLine, OfferView, Snapshot, Status};
 
 /// How long reading what a rollback would change may take, in milliseconds.
 const READ_MS: i64 = 60_000;
+/// So often it goes on over somebody else's changes; whoever makes more than that is a program, and has to be stopped.
+const CONFLICTS: u32 = 5;
 /// How often an engine in another process is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -114,6 +116,7 @@ async fn perform(desk: &mut Desk, args: &Args) -> Ends {
             return Err(Failed::new(Exit::NotComplete, why));
         }
     }
+    let mut conflicts = 0;
     loop {
         seen = desk.look(args).await?;
         for line in seen.journal.iter().filter(|l| l.seq > printed) {
@@ -125,6 +128,17 @@ async fn perform(desk: &mut Desk, args: &Args) -> Ends {
             return Ok(Exit::RolledBack);
         }
         if let Status::Held { reason, .. } = seen.status {
+            let conflict = seen.work.and_then(|work| work.conflict);
+            if let Some(conflict) = conflict.filter(|_| conflicts < CONFLICTS) {
+                conflicts += 1;
+                println!("CONFLICT: somebody else has changed it since; nothing was sent over it");
+                println!("  before: {}\n  now:    {}\n  wanted: {}", conflict.before, conflict.now, conflict.wanted);
+                // Whoever says yes beforehand wants to get back, whatever there is by now.
+                if args.yes || asked()? {
+                    desk.command(Command::Continue).await?;
+                    continue;
+                }
+            }
             return Err(Failed::new(Exit::NotComplete, format!("the rollback stopped: {reason}")));
         }
         let waits = seen.work.filter(|w| w.approvals.is_some() || !w.items.is_empty());

@@ -141,11 +141,12 @@ fn swap(ctx: Ctx<'_>, job: &Job, action: &Action, decision: &mut Decision) {
     if read.len() < places.len() {
         return;
     }
-    if let Some((id, call, _)) = refusal {
-        if call.doubtful && is_there(&call.call, &read) {
-            decision.write(Entry::Outcome { id, outcome: CallOutcome::Settled });
-            return;
-        }
+    if let Some((id, call, _)) = refusal
+        && call.doubtful
+        && is_there(&call.call, &read)
+    {
+        decision.write(Entry::Outcome { id, outcome: CallOutcome::Settled });
+        return;
     }
     match change::wanted(ctx.plan, ctx.run, action, &read) {
         Err(why) => fail(job, why, decision),

@@ -216,6 +216,7 @@ fn difference(place: &Place, delete: &[RecordSet], create: &[RecordSet], now: &[
 }
 
 /// When a person last changed a place by hand, as they said.
+#[must_use]
 pub fn changed_by_hand(ctx: Ctx<'_>, place: &Place) -> Option<i64> {
     let steps = ctx.plan.steps.iter().zip(&ctx.run.steps);
     steps

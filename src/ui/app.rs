@@ -13,7 +13,7 @@ use super::panel::{self, Panel};
 use super::text;
 use super::theme::Theme;
 use crate::run::command::{Command, DrillCommand, Reply, Verb};
-use crate::run::snapshot::{Level, Snapshot, StepState, WorkView};
+use crate::run::snapshot::{Conflict, Level, Snapshot, StepState, WorkView};
 
 /// Keys typed ahead into a dialog that asks for a confirmation are ignored for this long.
 pub const DEAD_TIME_MS: u64 = 300;
@@ -113,6 +113,8 @@ pub struct App {
     dialog_scroll: usize,
     opened_ms: u64,
     notice: Option<Notice>,
+    /// The conflict that was asked about last.
+    conflict: Option<Conflict>,
     result_seen: bool,
     result_open: bool,
     rung: Option<i64>,
@@ -136,6 +138,7 @@ impl App {
             dialog_scroll: 0,
             opened_ms: 0,
             notice: None,
+            conflict: None,
             result_seen: false,
             result_open: false,
             rung: None,
@@ -232,6 +235,7 @@ impl App {
             self.result_seen = true;
             self.result_open = true;
         }
+        self.ask_about_conflict(snapshot, now_ms);
         if let Some(dialog) = &mut self.dialog {
             if dialog.overtaken(snapshot) {
                 // What was confirmed here is not something that has changed behind the person's back.
@@ -248,6 +252,19 @@ impl App {
         let ring = newest > self.rung;
         self.rung = newest.max(self.rung);
         if ring { vec![Action::Bell] } else { Vec::new() }
+    }
+
+    /// A rollback that has met somebody else's change asks by itself, once, when nothing else is being asked.
+    fn ask_about_conflict(&mut self, snapshot: &Snapshot, now_ms: u64) {
+        let of_rollback = snapshot.work.as_ref().filter(|work| work.rollback.is_some());
+        let found = of_rollback.and_then(|work| work.conflict.clone());
+        if found == self.conflict || self.dialog.is_some() {
+            return;
+        }
+        self.conflict = found;
+        if self.conflict.is_some() && allowed(snapshot, Verb::Continue) == Allowed::Yes {
+            self.open(Dialog::Continue { word: String::new() }, now_ms);
+        }
     }
 
     /// After a skip: how far it went, and what ended it.

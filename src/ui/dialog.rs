@@ -5,6 +5,7 @@
 
 pub mod approve;
 pub mod choice;
+mod conflict;
 pub mod execute;
 pub mod go_on;
 pub mod help;

@@ -657,6 +657,24 @@ pub fn rollback_failed() -> Snapshot {
     snapshot
 }
 
+/// Somebody changed the record between the confirmation of a rollback and its first call.
+pub fn rollback_conflicted() -> Snapshot {
+    let mut snapshot = rollback_failed();
+    let record = |weight: u32| format!("api.medzenhealth.app A [eu-central-1-primary] weight {weight} alias d-frankfurt");
+    let conflict = Conflict { before: record(50), now: record(70), wanted: record(0) };
+    let why = format!("conflict: somebody else changed it: it was '{}', now it is '{}'", conflict.before, conflict.now);
+    snapshot.status =
+        Status::Held { reason: format!("rollback traffic-back failed: {why}"), by: "engine".into(), since: NOW - 20_000 };
+    let work = snapshot.work.as_mut().unwrap();
+    work.id = "rollback traffic-back".into();
+    work.step = "traffic-back".into();
+    work.rollback = Some("immediate".into());
+    work.title = "All traffic back to Ireland".into();
+    work.doing = format!("failed: {why}");
+    work.conflict = Some(conflict);
+    snapshot
+}
+
 /// A step of a rollback waits for the proof that nothing needs any more what it deletes.
 pub fn proof_missing() -> Snapshot {
     let mut snapshot = rollback_failed();

@@ -1,5 +1,7 @@
 """The way back, from every stage and by every rollback: boto3 agrees that things are as the plan says."""
 
+import threading
+
 import pytest
 
 from cloud import FRANKFURT, IRELAND
@@ -140,4 +142,57 @@ def test_third_party_edit_is_a_conflict_and_not_overwritten(ramp_plan, emulator,
     assert emulator.records(zone) == before
     assert proxy.applied(CHANGE) == 3
     assert cockpit.quit() == 5
+    seat.verify_journal(run)
+
+
+@pytest.mark.parametrize("who", ["cockpit", "script"])
+def test_edit_under_a_rollback_is_shown_before_it_is_replaced(who, ramp_plan, emulator, zone, proxy, seat, open_cockpit):
+    """Somebody edits the record between the confirmation of a rollback and its call: refused, shown, and asked about."""
+    before = emulator.records(zone)
+    run, cockpit = go_to("ten", open_cockpit, ramp_plan, emulator, zone)
+    rule = proxy.add_rule(CHANGE, times=1, hold_before=True)
+    said = []
+    by_script = threading.Thread(target=lambda: said.append(script(seat, run, "immediate")))
+    if who == "cockpit":
+        cockpit.press("R")
+        cockpit.wait_for("Y roll back", 30)
+        cockpit.confirm_rollback()
+    else:
+        by_script.start()
+    assert rule.reached.wait(30), f"no change was sent\n{cockpit.screen()}"
+    emulator.edit_weight(zone, "frankfurt", 7)
+    edited = emulator.records(zone)
+    proxy.clear_rules()
+    if who == "cockpit":
+        cockpit.wait_for("Replace somebody else's change?", 20)
+        assert emulator.records(zone) == edited, "the third party's edit was overwritten"
+        cockpit.wait_for("weight 7", 5)
+        cockpit.confirm_rollback()
+    else:
+        # Whoever says --yes has said so beforehand; what was replaced is printed.
+        by_script.join(60)
+        assert said and "CONFLICT" in said[0] and "weight 7" in said[0], said
+    cockpit.wait_for("ROLLED BACK", 60)
+    assert emulator.records(zone) == before
+    (failed,) = seat.entries(run, "failed")
+    assert "weight 7" in failed["conflict"]["now"], failed
+    assert cockpit.quit() == 5
+    seat.verify_journal(run)
+
+
+def test_edit_between_two_stages_is_shown_before_the_next_stage(ramp_plan, emulator, zone, proxy, seat, open_cockpit):
+    """The edit is there before the engine reads: no compare-and-swap would notice it."""
+    run, cockpit = go_to("ten", open_cockpit, ramp_plan, emulator, zone)
+    emulator.edit_weight(zone, "frankfurt", 7)
+    edited = emulator.records(zone)
+    changes = proxy.applied(CHANGE)
+    cockpit.start("Send half")
+    cockpit.wait_for("conflict", 20, "a word about the conflict")
+    assert emulator.records(zone) == edited and proxy.applied(CHANGE) == changes, "the third party's edit was overwritten"
+    (failed,) = seat.entries(run, "failed")
+    assert "weight 10" in failed["conflict"]["before"] and "weight 7" in failed["conflict"]["now"], failed
+    # Whoever starts it again has seen that.
+    cockpit.start("Send half")
+    cockpit.advance(until="all", timeout_s=60)
+    assert emulator.weights(zone) == weights("half")
     seat.verify_journal(run)

@@ -1,6 +1,8 @@
 //! End a hold? Where neither journal nor spool can be written, the name of the rollback's region has to be typed.
 
-use super::{Popup, Turn, confirm_keys, labelled, paragraph, scrolling, type_into, word_line};
+use ratatui::text::Line;
+
+use super::{Popup, Turn, confirm_keys, conflict, labelled, paragraph, scrolling, type_into, word_line};
 use crate::run::command::Command;
 use crate::run::snapshot::{Snapshot, Status, StepState};
 use crate::ui::keymap::Key;
@@ -24,10 +26,29 @@ pub fn handle(word: &mut String, key: Key, snapshot: &Snapshot) -> Turn {
     scrolling(key)
 }
 
+/// Somebody else changed what a rollback was confirmed for: the new difference, and whether that is to be replaced.
+fn replace(snapshot: &Snapshot, theme: &Theme, width: usize) -> Option<Popup> {
+    let work = snapshot.work.as_ref().filter(|work| work.rollback.is_some() && wanted(snapshot).is_none())?;
+    let found = work.conflict.as_ref()?;
+    let mut lines = Vec::new();
+    let said = "CONFLICT, somebody else has changed it since the rollback was confirmed; nothing was sent over it";
+    paragraph(&mut lines, said, theme.caution(), width);
+    lines.push(Line::default());
+    lines.extend(conflict::lines(found, theme, width));
+    lines.push(Line::default());
+    let said = format!("The rollback goes on from what is there now. s leaves '{}' out instead, with a reason.", work.step);
+    paragraph(&mut lines, &said, theme.dim(), width);
+    let (title, keys) = ("Replace somebody else's change?".to_owned(), confirm_keys("replace it, go on", theme));
+    Some(Popup { title, style: theme.caution(), lines, keys, home: None })
+}
+
 /// Who held it, why and since when.
 #[must_use]
 pub fn popup(typed: &str, snapshot: &Snapshot, theme: &Theme, width: usize) -> Popup {
     let mut lines = Vec::new();
+    if let Some(popup) = replace(snapshot, theme, width) {
+        return popup;
+    }
     if let Status::Held { reason, by, since } = &snapshot.status {
         labelled(&mut lines, "held by", by, theme.plain(), theme, width);
         labelled(&mut lines, "because", reason, theme.caution(), theme, width);

@@ -2,9 +2,9 @@
 
 use ratatui::text::{Line, Span};
 
-use super::{Popup, Turn, confirm_keys, labelled, paragraph, scrolling, type_into, word_line};
+use super::{Popup, Turn, confirm_keys, conflict, labelled, paragraph, scrolling, type_into, word_line};
 use crate::run::command::Command;
-use crate::run::snapshot::{Armed, Conflict, OfferView, Snapshot};
+use crate::run::snapshot::{Armed, OfferView, Snapshot};
 use crate::ui::app::Action;
 use crate::ui::keymap::Key;
 use crate::ui::text;
@@ -12,8 +12,6 @@ use crate::ui::theme::Theme;
 use crate::ui::widget::strip::{self, Field};
 use crate::ui::widget::{diff, planes, proofs};
 
-/// Narrower than this, a conflict is shown in rows instead of columns.
-const COLUMNS_MIN: usize = 60;
 /// What a conflict is, in words.
 const CONFLICT: &str = "CONFLICT, somebody else has changed what this run changed; the calls below go from what is there now";
 
@@ -271,8 +269,8 @@ fn describe(lines: &mut Vec<Line<'static>>, offer: &OfferView, snapshot: &Snapsh
         paragraph(lines, &said, theme.caution(), width);
         lines.push(Line::default());
     }
-    if let Some(conflict) = &offer.conflict {
-        side_by_side(lines, conflict, theme, width);
+    if let Some(found) = &offer.conflict {
+        lines.extend(conflict::lines(found, theme, width));
         lines.push(Line::default());
     }
     paragraph(lines, &offer.why, theme.plain(), width);
@@ -299,39 +297,5 @@ fn describe(lines: &mut Vec<Line<'static>>, offer: &OfferView, snapshot: &Snapsh
     }
     for step in &offer.by_hand {
         labelled(lines, "by hand", step, theme.plain(), theme, width);
-    }
-}
-
-/// Somebody else's change: how this run left it, how it is now, how the rollback will leave it.
-fn side_by_side(lines: &mut Vec<Line<'static>>, conflict: &Conflict, theme: &Theme, width: usize) {
-    let columns = [
-        ("before", &conflict.before, theme.plain()),
-        ("now", &conflict.now, theme.caution()),
-        ("wanted", &conflict.wanted, theme.strong()),
-    ];
-    if width < COLUMNS_MIN {
-        for (label, content, style) in columns {
-            labelled(lines, label, content, style, theme, width);
-        }
-        return;
-    }
-    let each = (width - 4) / 3;
-    let mut line = |cells: Vec<Span<'static>>| {
-        let mut spans = Vec::new();
-        for cell in cells {
-            let blanks = (each + 2).saturating_sub(cell.width());
-            spans.push(cell);
-            spans.push(Span::raw(" ".repeat(blanks)));
-        }
-        spans.pop();
-        lines.push(Line::from(spans));
-    };
-    line(columns.iter().map(|(label, ..)| Span::styled(*label, theme.dim())).collect());
-    let wrapped: Vec<Vec<String>> = columns.iter().map(|(_, content, _)| text::wrap(content, each)).collect();
-    for row in 0..wrapped.iter().map(Vec::len).max().unwrap_or(0) {
-        let cell = |(parts, (_, _, style)): (&Vec<String>, &(&str, &String, ratatui::style::Style))| {
-            Span::styled(parts.get(row).cloned().unwrap_or_default(), *style)
-        };
-        line(wrapped.iter().zip(&columns).map(cell).collect());
     }
 }

@@ -2,7 +2,7 @@
 
 use ratatui::text::Line;
 
-use super::{Popup, confirm_keys, labelled, paragraph};
+use super::{Popup, confirm_keys, conflict, labelled, paragraph};
 use crate::run::snapshot::{Armed, Snapshot, StepState};
 use crate::ui::text;
 use crate::ui::theme::Theme;
@@ -32,7 +32,12 @@ pub fn popup(step: &str, snapshot: &Snapshot, theme: &Theme, width: usize) -> Po
             None => labelled(&mut lines, "undo", &undo(snapshot), theme.plain(), theme, width),
         }
         if view.state == StepState::Failed {
-            labelled(&mut lines, "failed before", &view.reason, theme.caution(), theme, width);
+            // Both sides of a conflict stand below, in full.
+            let conflict = work.and_then(|work| work.conflict.as_ref());
+            let why =
+                if conflict.is_some() { "somebody else has changed it; starting again replaces that" } else { &view.reason };
+            labelled(&mut lines, "failed before", why, theme.caution(), theme, width);
+            lines.extend(conflict.into_iter().flat_map(|found| conflict::lines(found, theme, width)));
         }
     }
     if let Some(work) = work {

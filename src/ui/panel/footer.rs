@@ -64,6 +64,10 @@ fn advice(snapshot: &Snapshot, app: &App, theme: &Theme) -> Advice {
     if let Some(offer) = &snapshot.offer {
         return (Some("R"), format!("the rollback '{}' is frozen and ready to be looked at", offer.name), theme.caution());
     }
+    if let Some(WorkView { rollback: Some(_), conflict: Some(_), step, .. }) = &snapshot.work {
+        let said = format!("look at it and go on: somebody else has changed what '{step}' puts back");
+        return (Some("c"), said, theme.caution());
+    }
     if let Some(WorkView { rollback: Some(name), state: StepState::Failed, step, .. }) = &snapshot.work {
         let said = format!("try again: '{step}' of rollback '{name}' failed (s skips it, with a reason)");
         return (Some("c"), said, theme.warning());
