@@ -126,9 +126,11 @@ pub fn places(plan: &Plan, run: &Run, action: &Action) -> BTreeSet<Place> {
             .collect(),
         Action::HealthCheck(HealthCheck { id, .. }) => BTreeSet::from([Place::HealthCheck { id: id.clone() }]),
         Action::Restore { steps } => {
-            let before = before(plan, run, steps);
-            let records = before.records.into_keys().map(|(zone, key)| Place::Records { zone, name: key.name });
-            records.chain(before.checks.into_keys().map(|id| Place::HealthCheck { id })).collect()
+            let found = found(plan, run);
+            let records = found.records.iter().filter(|(_, changes)| first_of(changes, steps).is_some());
+            let records = records.map(|((zone, key), _)| Place::Records { zone: zone.clone(), name: key.name.clone() });
+            let checks = found.checks.iter().filter(|(_, changes)| first_of(changes, steps).is_some());
+            records.chain(checks.map(|(id, _)| Place::HealthCheck { id: id.clone() })).collect()
         }
         Action::Stack(_) | Action::Soak { .. } | Action::Approve { .. } | Action::Checklist { .. } | Action::Switch(_) => {
             BTreeSet::new()
@@ -194,19 +196,29 @@ fn inverted(check: &HealthCheck, read: &Read<'_>) -> Result<Wanted, String> {
 /// A call whose outcome is unknown counts as done: if it was not, there is nothing to put back and no call comes out.
 /// What a later restore has already put back is left out.
 fn before(plan: &Plan, run: &Run, steps: &[StepId]) -> Wanted {
-    let mut found = Found::default();
-    for call in run.calls.values() {
-        if let Some(step) = step_of(plan, &call.job) {
-            let refused = matches!(call.state, CallState::Refused(_) | CallState::Deferred(_));
-            if !refused || call.doubtful {
-                found.remember(step, call);
+    let found = found(plan, run);
+    let records = found.records.iter().filter_map(|(key, changes)| Some((key.clone(), first_of(changes, steps)?.clone())));
+    let checks = found.checks.iter().filter_map(|(id, changes)| Some((id.clone(), *first_of(changes, steps)?)));
+    Wanted { records: records.collect(), checks: checks.collect() }
+}
+
+/// What each step of a run has changed and found there, and nothing has taken back. Every proof of every rollback asks
+/// for it, so it is worked out once per entry.
+fn found<'a>(plan: &Plan, run: &'a Run) -> &'a Found {
+    run.found.get_or_init(|| {
+        let mut found = Found::default();
+        for call in run.calls.values() {
+            if let Some(step) = step_of(plan, &call.job) {
+                let refused = matches!(call.state, CallState::Refused(_) | CallState::Deferred(_));
+                if !refused || call.doubtful {
+                    found.remember(step, call);
+                }
+            } else if matches!(call.state, CallState::Applied(_, Some(_))) && finished(run, call) {
+                found.forget(&restored_by(plan, &call.job), call);
             }
-        } else if matches!(call.state, CallState::Applied(_, Some(_))) && finished(run, call) {
-            found.forget(&restored_by(plan, &call.job), call);
         }
-    }
-    let records = first_of(found.records, steps);
-    Wanted { records, checks: first_of(found.checks, steps) }
+        found
+    })
 }
 
 impl Wanted {
@@ -225,8 +237,8 @@ impl Wanted {
 }
 
 /// Per record set and per health check: the steps that changed it, in the order in which they did, and what each found.
-#[derive(Debug, Default)]
-struct Found {
+#[derive(Debug, Clone, Default)]
+pub struct Found {
     records: BTreeMap<(String, RecordKey), History<Option<RecordSet>>>,
     checks: BTreeMap<String, History<bool>>,
 }
@@ -275,10 +287,9 @@ fn cut<T>(changes: Option<&mut Vec<(StepId, T)>>, taken_back: &[StepId]) {
     }
 }
 
-/// Per place what the first of these steps found there.
-fn first_of<K: Ord, T>(found: BTreeMap<K, Vec<(StepId, T)>>, steps: &[StepId]) -> BTreeMap<K, T> {
-    let first = |changes: Vec<(StepId, T)>| changes.into_iter().find(|(step, _)| steps.contains(step));
-    found.into_iter().filter_map(|(key, changes)| Some((key, first(changes)?.1))).collect()
+/// What the first of these steps found at a place.
+fn first_of<'a, T>(changes: &'a History<T>, steps: &[StepId]) -> Option<&'a T> {
+    changes.iter().find(|(step, _)| steps.contains(step)).map(|(_, found)| found)
 }
 
 /// True when the job of a call is over: only then has what it restored been read back. A step may be taken back more than

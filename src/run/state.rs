@@ -1,7 +1,9 @@
 //! The state of a run, as a fold of its journal. Only [`Run::apply`] changes it.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
+use super::change::Found;
 use super::entry::{CallOutcome, Entry, JobRef, RollbackRef};
 use super::snapshot::{Conflict, Outcome, StepState};
 use crate::cloud::{Call, CallId, Millis, Receipt};
@@ -40,7 +42,35 @@ pub struct Run {
     pub finished: Option<(Outcome, Millis)>,
     /// Number of entries applied.
     pub entries: u64,
+    /// What the calls so far have changed, worked out when it is first asked for after an entry.
+    pub found: Memo<Found>,
 }
+
+/// Something that follows from the rest of a value and is kept because working it out takes time: it makes no difference
+/// to whether two values are equal.
+#[derive(Debug, Clone)]
+pub struct Memo<T>(OnceLock<T>);
+
+impl<T> Memo<T> {
+    /// What is kept, worked out now if it is not.
+    pub fn get_or_init(&self, work_out: impl FnOnce() -> T) -> &T {
+        self.0.get_or_init(work_out)
+    }
+}
+
+impl<T> Default for Memo<T> {
+    fn default() -> Self {
+        Memo(OnceLock::new())
+    }
+}
+
+impl<T> PartialEq for Memo<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<T> Eq for Memo<T> {}
 
 /// State of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,6 +221,7 @@ impl Run {
     #[allow(clippy::too_many_lines, reason = "one arm per kind of entry, read top to bottom")]
     pub fn apply(&mut self, plan: &Plan, at: Millis, actor: &str, entry: &Entry) {
         self.entries += 1;
+        self.found = Memo::default();
         match entry {
             Entry::Genesis { token_base, .. } => {
                 self.started = at;

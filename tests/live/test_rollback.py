@@ -192,7 +192,8 @@ def test_edit_between_two_stages_is_shown_before_the_next_stage(ramp_plan, emula
     (failed,) = seat.entries(run, "failed")
     assert "weight 10" in failed["conflict"]["before"] and "weight 7" in failed["conflict"]["now"], failed
     # Whoever starts it again has seen that.
-    cockpit.start("Send half")
+    cockpit.wait_for(lambda _: cockpit.prompt().startswith("n  try again"), 30, "the offer to try again")
+    cockpit.confirm("n")
     cockpit.advance(until="all", timeout_s=60)
     assert emulator.weights(zone) == weights("half")
     seat.verify_journal(run)
