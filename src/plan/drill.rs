@@ -22,6 +22,8 @@ pub struct DrillWorld {
     pub latency: BTreeMap<String, BTreeMap<String, i64>>,
     /// What each `metric` monitor reads.
     pub metrics: BTreeMap<MonitorId, DrillMetric>,
+    /// Metrics that nobody publishes before a step has enabled them: from a quarter of an hour after it on (rule 14).
+    pub metrics_after: BTreeMap<MonitorId, StepId>,
     /// How long one stack operation takes, in milliseconds, when the plan does not say per stack.
     pub stack_ms: i64,
     /// How a bare interactive drill begins.

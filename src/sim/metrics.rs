@@ -1,5 +1,7 @@
 //! CloudWatch metrics: one point per minute, published a little after the minute has ended (rule 33).
 
+use std::collections::BTreeMap;
+
 use super::faults::{Faults, RegionId, Regions};
 use super::health::Checks;
 use super::resolvers::{RESOLVERS_MS, Resolvers};
@@ -15,6 +17,8 @@ const FINAL_MS: i64 = 120_000;
 const COUNTED_PPM: i64 = 850_000;
 /// An idle `PostgreSQL` primary writes at least once in this time (rule 16).
 const HEARTBEAT_MS: i64 = 300_000;
+/// How long after it was enabled a metric is published for the first time (rule 14).
+pub(super) const BEGINS_MS: i64 = 900_000;
 const MINUTE_MS: i64 = 60_000;
 
 /// What a metric monitor reads.
@@ -76,6 +80,8 @@ impl Gauge {
 pub(super) struct Scene<'a> {
     pub(super) faults: &'a Faults,
     pub(super) checks: &'a Checks,
+    /// Since when each metric is published that has to be enabled first; `None` before.
+    pub(super) begins: &'a BTreeMap<MonitorId, Option<Millis>>,
     /// `None` when the plan has no record that carries the traffic; then there are no requests.
     pub(super) resolvers: Option<&'a Resolvers>,
     /// How many regions there are.
@@ -106,6 +112,9 @@ impl Metrics {
         let (dice, faults) = (self.dice, scene.faults);
         let noise = |value, percent| dice.around(Stream::Metric, rng::index(monitor), rng::time(at), value, percent);
         let missing = || Reading { at, value: Value::Missing("no data".to_owned()) };
+        if scene.begins.get(&monitor).is_some_and(|begins| begins.is_none_or(|begins| at <= begins)) {
+            return missing();
+        }
         if let Some(lag) = faults.lag(monitor, at - 1) {
             return Reading { at, value: Value::Number(lag) };
         }

@@ -7,7 +7,7 @@ use super::api::{self, ANSWER_TIMEOUT_MS, Fate, Plane};
 use super::calls::{CallRecord, Deed, Outcome};
 use super::faults::{Edit, Faults, RegionId, Regions};
 use super::health::Checks;
-use super::metrics::{Gauge, Metrics, Scene};
+use super::metrics::{BEGINS_MS, Gauge, Metrics, Scene};
 use super::probes::{NO_RECORD_MS, Probe};
 use super::resolvers::{RESOLVERS, RESOLVERS_MS};
 use super::rng::{self, Dice, Stream};
@@ -38,6 +38,9 @@ pub struct World {
     metrics: Metrics,
     stacks: Stacks,
     groups: Vec<Group>,
+    /// The metrics that a step enables, and since when they are published.
+    begins: BTreeMap<MonitorId, Option<Millis>>,
+    enabled_by: BTreeMap<MonitorId, StepId>,
     /// When the newest mutation took effect; they take effect in the order in which they arrive.
     applied: Millis,
     /// What will happen by itself, by time and then by when it became known.
@@ -113,6 +116,8 @@ impl World {
             metrics,
             stacks,
             groups,
+            begins: plan.drill.metrics_after.keys().map(|monitor| (*monitor, None)).collect(),
+            enabled_by: plan.drill.metrics_after.clone(),
             applied: start,
             later: BTreeMap::new(),
             known: 0,
@@ -159,8 +164,16 @@ impl World {
     /// wait for it get their time. Only the first time counts.
     pub fn step_reached(&mut self, step: StepId, now: Millis) {
         self.advance(now);
-        if self.faults.step_reached(step, now, &mut self.regions) {
+        let mut matters = self.faults.step_reached(step, now, &mut self.regions);
+        if matters {
             self.follow(now);
+        }
+        for monitor in self.enabled_by.iter().filter(|(_, by)| **by == step).map(|(monitor, _)| monitor) {
+            let begins = self.begins.entry(*monitor).or_default();
+            matters |= begins.is_none();
+            begins.get_or_insert(now + BEGINS_MS);
+        }
+        if matters {
             self.log.push(CallRecord { at: now, deed: Deed::Step(step) });
         }
     }
@@ -368,6 +381,7 @@ impl World {
         Scene {
             faults: &self.faults,
             checks: &self.checks,
+            begins: &self.begins,
             resolvers: self.traffic.as_ref().map(Traffic::resolvers),
             regions: self.regions.names().len(),
             route53: self.route53,
@@ -451,6 +465,7 @@ impl World {
                 let scene = Scene {
                     faults: &self.faults,
                     checks: &self.checks,
+                    begins: &self.begins,
                     resolvers: self.traffic.as_ref().map(Traffic::resolvers),
                     regions: self.regions.names().len(),
                     route53: self.route53,

@@ -138,6 +138,7 @@ fn plan_of(records: Vec<RecordSet>, change: impl FnOnce(&mut Plan)) -> Arc<Plan>
             requests_per_second: 40,
             latency: BTreeMap::from([("local".to_owned(), rows)]),
             metrics,
+            metrics_after: BTreeMap::new(),
             stack_ms: 360_000,
             opening: None,
         },

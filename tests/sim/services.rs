@@ -79,6 +79,23 @@ fn rule_14_a_metric_is_read_in_its_region_and_an_absent_lag_is_not_zero() {
 }
 
 #[test]
+fn rule_14_a_lag_is_published_a_quarter_of_an_hour_after_its_metrics_are_enabled() {
+    let plan = plan_of(vec![record("ireland", 100, 60)], |plan| {
+        plan.drill.metrics_after.insert(LAG, 2);
+    });
+    let mut sim = Sim::new(plan, Vec::new());
+    assert!(matches!(sim.value(600_000, LAG), Value::Missing(_)), "nobody has enabled it");
+    sim.world.step_reached(1, START + 600_000);
+    assert!(sim.world.calls().is_empty(), "another step enables nothing");
+    sim.world.step_reached(2, START + 600_000);
+    sim.world.step_reached(2, START + 1_200_000);
+    assert!(matches!(sim.value(1_500_000, LAG), Value::Missing(_)), "not yet");
+    assert!(sim.number(1_640_000, LAG) > 0, "the first minute after a quarter of an hour, when it is published");
+    assert!(sim.number(1_640_000, REQUESTS_IRELAND) > 0);
+    assert_eq!(sim.world.calls().len(), 1, "it is on the log, so that a drill can be gone on with");
+}
+
+#[test]
 fn rule_33_points_are_whole_minutes_and_come_late() {
     let mut sim = Sim::calm();
     for at in [60_000, 61_000, 119_999, 3_600_000] {

@@ -9,7 +9,8 @@ use super::node::{At, Node};
 use super::problem::show;
 use super::{monitors, records};
 use crate::plan::{
-    Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, MetricSource, MonitorId, Opening, RecordSet, Source, Unit,
+    Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, MetricSource, MonitorId, Opening, RecordSet, Source,
+    StepId, Unit,
 };
 
 /// What a replication lag is in a drill when the plan does not say, in microseconds.
@@ -62,7 +63,8 @@ fn fill(cx: &mut Context, node: &Node, world: &mut DrillWorld) -> Option<(At, St
     world.health_checks = f.maybe(cx, "health-checks", health_checks).unwrap_or_default();
     world.stacks = f.maybe(cx, "stacks", stacks).unwrap_or_default();
     world.latency = f.maybe(cx, "latency", latency).unwrap_or_default();
-    world.metrics = f.maybe(cx, "metrics", |cx, n| metrics(cx, n, &world.health_checks)).unwrap_or_default();
+    (world.metrics, world.metrics_after) =
+        f.maybe(cx, "metrics", |cx, n| metrics(cx, n, &world.health_checks)).unwrap_or_default();
     let opening = f.maybe(cx, "opening", opening);
     f.finish(cx);
     let (at, opening) = opening?;
@@ -170,8 +172,10 @@ fn latency(cx: &mut Context, node: &Node) -> Read<BTreeMap<String, BTreeMap<Stri
     Some(out)
 }
 
-fn metrics(cx: &mut Context, node: &Node, checks: &[DrillHealthCheck]) -> Read<BTreeMap<MonitorId, DrillMetric>> {
-    let mut out = BTreeMap::new();
+type Metrics = (BTreeMap<MonitorId, DrillMetric>, BTreeMap<MonitorId, StepId>);
+
+fn metrics(cx: &mut Context, node: &Node, checks: &[DrillHealthCheck]) -> Read<Metrics> {
+    let (mut out, mut enabled) = (BTreeMap::new(), BTreeMap::new());
     let mut pending = Vec::new();
     for (key, node) in cx.entries(node)? {
         let Some(id) = cx.monitor_named(key.at, &key.text) else { continue };
@@ -184,7 +188,8 @@ fn metrics(cx: &mut Context, node: &Node, checks: &[DrillHealthCheck]) -> Read<B
             // The monitor itself is wrong and recorded.
             None => continue,
         };
-        if let Some(metric) = metric(cx, node, unit, checks) {
+        if let Some((metric, after)) = metric(cx, node, unit, checks) {
+            enabled.extend(after.map(|step| (id, step)));
             if let DrillMetric::Pending { behind, .. } = metric {
                 pending.push((node.at, behind));
             }
@@ -199,15 +204,21 @@ fn metrics(cx: &mut Context, node: &Node, checks: &[DrillHealthCheck]) -> Read<B
             cx.error(at, "what is pending follows a monitor that reads a `lag`, and this one does not");
         }
     }
-    Some(out)
+    Some((out, enabled))
 }
 
-fn metric(cx: &mut Context, node: &Node, unit: Unit, checks: &[DrillHealthCheck]) -> Read<DrillMetric> {
+/// A metric, and the step that enables it.
+fn metric(cx: &mut Context, node: &Node, unit: Unit, checks: &[DrillHealthCheck]) -> Read<(DrillMetric, Option<StepId>)> {
     let mut f = Fields::of(cx, node, "the metric's value")?;
+    let after = f.maybe(cx, "after", Context::step);
     let kinds = ["requests", "errors", "lag", "replica-lag", "pending", "health-check", "value"];
     let chosen = f.exactly_one(cx, "value", &kinds);
     f.finish(cx);
     let (kind, node) = chosen?;
+    measured(cx, kind, node, unit, checks).map(|metric| (metric, after))
+}
+
+fn measured(cx: &mut Context, kind: &str, node: &Node, unit: Unit, checks: &[DrillHealthCheck]) -> Read<DrillMetric> {
     let (wanted, word) = match kind {
         "requests" | "pending" | "health-check" => (Unit::Count, "count"),
         "errors" => (Unit::Share, "percent"),
