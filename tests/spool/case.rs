@@ -13,7 +13,7 @@ use cutover::drill::operator::Operator;
 use cutover::drill::{Drill, EPOCH, WORLD_LOG};
 use cutover::engine::{Backend, Engine};
 use cutover::journal::spool::{SPOOL, joined};
-use cutover::journal::{DATABASE, Meta, Spool, Store, Writer, spool};
+use cutover::journal::{DATABASE, Meta, Spool, Store, Stored, Writer, spool};
 use cutover::plan::load::Loaded;
 use cutover::plan::{Plan, RecordSet, Scenario};
 use cutover::run::command::{Command, DrillCommand, Reply};
@@ -34,14 +34,21 @@ pub struct Checked {
     pub folder: PathBuf,
     pub said: Said,
     pub sent: BTreeMap<u64, usize>,
+    /// The entries of the journal.
+    pub stored: Box<dyn Fn() -> Vec<Stored>>,
+}
+
+/// The entries of the journal in a folder.
+pub fn stored_in(folder: &Path) -> Box<dyn Fn() -> Vec<Stored>> {
+    let folder = folder.to_owned();
+    Box::new(move || Store::open_read(&folder).unwrap().read_all().unwrap())
 }
 
 impl Checked {
     /// Every entry that is durable somewhere: kind and body.
     pub fn durable(&self) -> BTreeMap<u64, Entry> {
         let read = |kind: &str, body: &str| Entry::from_parts(kind, body).unwrap();
-        let stored = Store::open_read(&self.folder).unwrap().read_all().unwrap();
-        let mut all: BTreeMap<u64, Entry> = stored.iter().map(|e| (e.seq, read(&e.kind, &e.body))).collect();
+        let mut all: BTreeMap<u64, Entry> = (self.stored)().iter().map(|e| (e.seq, read(&e.kind, &e.body))).collect();
         for record in spool::read(&self.folder).unwrap().iter().chain(&self.said.records()) {
             all.insert(record.seq, read(&record.kind, &record.body));
         }
@@ -157,7 +164,7 @@ impl Case {
         let failing = Failing { store, end: told.entries.len() as u64, trouble: trouble.clone() };
         let writer = Writer::spawn(failing, epoch, sender).unwrap();
         let sent = told.core.run.calls.iter().map(|(id, call)| (*id, call.sendings as usize)).collect();
-        let backend = Checked { drill, folder: folder.to_owned(), said: said.clone(), sent };
+        let backend = Checked { drill, folder: folder.to_owned(), said: said.clone(), sent, stored: stored_in(folder) };
         let mut engine = Engine::new(told.core, backend, around, writer, acks);
         engine.keep(spool.map_or(own, Ok), told.left);
         engine.last_resort(Box::new(said.clone()));

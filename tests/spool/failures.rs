@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::calm::SEED;
 use crate::case::{
-    Case, Checked, applied_once, before_anything, go, joined_the_journal, ok, records, refused, shown, to_the_end,
+    Case, Checked, applied_once, before_anything, go, joined_the_journal, ok, records, refused, shown, stored_in, to_the_end,
 };
 use crate::trouble::{HANGS, Said, TAKEN, Trouble};
 
@@ -329,7 +329,7 @@ async fn a_full_volume_is_what_it_is_for() {
         ledger: told.ledger(),
     };
     let sent = BTreeMap::new();
-    let backend = Checked { drill, folder: folder.clone(), said: Said::default(), sent };
+    let backend = Checked { drill, folder: folder.clone(), said: Said::default(), sent, stored: stored_in(&folder) };
     let mut engine = Engine::new(told.core, backend, around, writer, acks);
     engine.keep(spool, told.left);
     engine.open("anna", vec![Entry::EngineStarted { resumed: true, open: Vec::new() }]);

@@ -6,7 +6,15 @@
 mod case;
 mod entries;
 mod failures;
+mod from_every_prefix;
 mod trouble;
 
 #[path = "../support/calm.rs"]
 mod calm;
+
+#[path = "../support/prefixes.rs"]
+mod prefixes;
+
+#[path = "../support/stand.rs"]
+#[allow(dead_code, reason = "every test file uses its own part of this")]
+mod support;

@@ -12,6 +12,7 @@ use cutover::journal::{Append, DATABASE, Draft, Head, JournalError, Record};
 pub const FULL: u8 = 0;
 pub const TAKEN: u8 = 1;
 pub const HANGS: u8 = 2;
+pub const GONE: u8 = 3;
 
 /// A journal that fails from some entry on.
 pub struct Failing<S> {
@@ -57,17 +58,18 @@ impl<S: Append> Append for Failing<S> {
         if self.end + drafts.len() as u64 >= self.trouble.from.load(Ordering::SeqCst) {
             return Err(match self.trouble.how.load(Ordering::SeqCst) {
                 TAKEN => JournalError::Fenced { folder: PathBuf::from("run"), held: epoch, current: epoch + 1 },
-                _ => JournalError::Io {
-                    path: PathBuf::from(DATABASE),
-                    doing: "append to the journal",
-                    source: io::Error::new(io::ErrorKind::StorageFull, "no space left on device"),
-                },
+                GONE => failed(io::ErrorKind::NotFound, "no such file or directory"),
+                _ => failed(io::ErrorKind::StorageFull, "no space left on device"),
             });
         }
         let head = self.store.append(epoch, drafts)?;
         self.end = head.seq;
         Ok(head)
     }
+}
+
+fn failed(kind: io::ErrorKind, why: &str) -> JournalError {
+    JournalError::Io { path: PathBuf::from(DATABASE), doing: "append to the journal", source: io::Error::new(kind, why) }
 }
 
 /// Standard error, as a test reads it.
