@@ -135,7 +135,7 @@ fn command_given(ctx: Ctx<'_>, by: &str, command: Command) -> Decision {
         },
         Command::Override { step, reason } => or_refuse(choice::start_anyway(ctx, by, &step, &reason)),
         Command::Skip { step, reason } => or_refuse(choice::skip(ctx, &step, &reason)),
-        Command::DoneByHand { step, reason } => or_refuse(choice::done_by_hand(ctx, &step, &reason)),
+        Command::DoneByHand { step, reason } => or_refuse(choice::done_by_hand(ctx, by, &step, &reason)),
         Command::GoOn if run.hold.is_some() => Decision::refuse("the run is held: continue first"),
         Command::GoOn if run.active_rollback().is_some() || rolled_back(run) => Decision::refuse("a rollback is going on"),
         Command::GoOn => Decision::by_command(Entry::GoOn { on: true, why: String::new() }, "going on until something needs you"),
