@@ -355,7 +355,8 @@ impl<B: Backend> Engine<B> {
         let Some(word) = self.word() else { return Err("nothing asks for this now".into()) };
         if typed != Some(word.as_str()) {
             return Err(format!(
-                "neither journal nor spool can be written: type {word} to roll back all the same; what happens then                  stands on standard error only"
+                "neither journal nor spool can be written: type {word} to roll back all the same; what happens then \
+                 stands on standard error only"
             ));
         }
         self.ledger.go_without();
