@@ -159,9 +159,10 @@ impl<B: Backend> Engine<B> {
             self.backend.perform(effect);
         }
         let denied = self.ledger.denied();
-        for id in &denied {
+        for (id, sending) in denied.iter().copied() {
             let message = "not sent: the journal cannot be written".to_owned();
-            self.handle(Event::Sent { id: *id, result: Err(Failure { kind: FailureKind::Unreachable, message }) });
+            let result = Err(Failure { kind: FailureKind::Unreachable, message });
+            self.handle(Event::Sent { id, sending, result });
         }
         let Some(why) = self.ledger.failed() else { return };
         let run = &self.core.run;

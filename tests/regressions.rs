@@ -1,13 +1,15 @@
-//! Faults that the simulation has found, each told again in a few lines, so that none of them comes back.
+//! Faults that the simulation or a reader has found, each told in a few lines, so that none of them comes back.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
-use cutover::cloud::{Call, Effect};
+use cutover::cloud::{Call, Effect, Failure, FailureKind, Receipt};
 use cutover::drill::operator::Operator;
-use cutover::plan::{FaultKind, RecordSet};
+use cutover::plan::{FaultKind, Lost, RecordSet};
 use cutover::run::command::Command;
 use cutover::run::event::Event;
 use cutover::run::snapshot::StepState;
+use cutover::run::state::CallState;
+use cutover::sim::{Deed, Outcome};
 
 use support::Stand;
 
@@ -153,10 +155,63 @@ fn a_rollback_to_a_simple_record_makes_room_for_it() {
     (other.set, other.weight) = (Some("somebody-else".into()), Some(1));
     let zone = stand.core.plan.traffic.clone().unwrap().zone;
     let call = Call::ChangeRecords { zone, delete: Vec::new(), create: vec![other] };
-    let (_, event) = stand.world.perform(stand.now, &Effect::Send { id: 9_999, token: "console".into(), call, template: None });
+    let (_, event) =
+        stand.world.perform(stand.now, &Effect::Send { id: 9_999, sending: 1, token: "console".into(), call, template: None });
     assert!(matches!(event, Event::Sent { result: Ok(_), .. }), "{event:?}");
     stand.run_for(1_000);
     stand.roll_back("immediate");
     over(&mut stand);
     assert_eq!(stand.traffic(), before, "{:#?}", stand.tail());
+}
+
+/// What the first sending of the first call is answered.
+fn answer(stand: &mut Stand, result: Result<Receipt, FailureKind>) {
+    let result = result.map_err(|kind| Failure { kind, message: "late".into() });
+    stand.tell(Event::Sent { id: 1, sending: 1, result });
+}
+
+/// The first step's call, whose first sending was throttled and whose second one is under way.
+fn sent_twice() -> Stand {
+    let mut stand = after("failover-drill", "baseline");
+    stand.swallow = true;
+    start(&mut stand, "shift-10");
+    assert!(stand.run_until(MINUTE, |s| !s.core.run.calls.is_empty()));
+    stand.swallow = false;
+    answer(&mut stand, Err(FailureKind::Throttled));
+    assert!(stand.run_until(MINUTE, |s| s.core.run.calls[&1].sendings == 2), "{:#?}", stand.tail());
+    stand
+}
+
+/// What an earlier sending was answered, heard late or twice, counted as the answer to the sending under way. The step
+/// failed, its change was forgotten, and a rollback found nothing to put back.
+#[test]
+fn an_answer_to_an_earlier_sending_says_nothing_about_a_later_one() {
+    for kind in [FailureKind::Refused, FailureKind::Throttled, FailureKind::Unknown] {
+        let mut stand = sent_twice();
+        answer(&mut stand, Err(kind));
+        assert_eq!(stand.core.run.calls[&1].state, CallState::Open, "{:#?}", stand.tail());
+        assert!(stand.run_until(30 * MINUTE, |s| s.is_done("shift-10")), "{:#?}", stand.tail());
+        assert_eq!(stand.core.run.calls[&1].sendings, 2, "it is sent once more although nobody knows what came of it");
+        stand.roll_back("immediate");
+        over(&mut stand);
+        assert_eq!(weights(&mut stand), [0, 100], "{:#?}", stand.tail());
+    }
+}
+
+/// That an earlier sending was applied is certain, whatever a later one is answered.
+#[test]
+fn an_earlier_sending_that_was_applied_after_all_settles_the_call() {
+    let mut stand = after("failover-drill", "baseline");
+    stand.inject(FaultKind::LoseAnswers { share_ppm: 1_000_000, lost: Lost::Answer });
+    start(&mut stand, "shift-10");
+    assert!(stand.run_until(MINUTE, |s| s.core.run.calls.get(&1).is_some_and(|c| c.sendings == 2)), "{:#?}", stand.tail());
+    let applied = |deed: &Deed| match deed {
+        Deed::Call { outcome: Outcome::Applied(id), .. } => Some(id.clone()),
+        _ => None,
+    };
+    let id = stand.world.calls().iter().find_map(|c| applied(&c.deed)).unwrap();
+    answer(&mut stand, Ok(Receipt { id: id.clone() }));
+    assert_eq!(stand.core.run.calls[&1].state, CallState::Applied(Receipt { id }, None));
+    assert!(stand.run_until(30 * MINUTE, |s| s.is_done("shift-10")), "{:#?}", stand.tail());
+    assert_eq!(stand.core.run.calls[&1].sendings, 2);
 }

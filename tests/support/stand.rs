@@ -84,6 +84,12 @@ impl Stand {
         outcome.reply
     }
 
+    /// Lets something happen now, besides what is under way.
+    pub fn tell(&mut self, event: Event) {
+        let outcome = self.core.handle(self.now, event);
+        self.take(outcome);
+    }
+
     /// Gives a command and says what was answered.
     pub fn command_by(&mut self, by: &str, command: Command) -> Reply {
         let outcome = self.core.handle(self.now, Event::Command { by: by.into(), command });
@@ -252,7 +258,7 @@ impl Stand {
         create.iter_mut().for_each(change);
         let call = Call::ChangeRecords { zone, delete, create };
         let token = format!("console {}", self.now);
-        let (_, event) = self.world.perform(self.now, &Effect::Send { id: 9_999, token, call, template: None });
+        let (_, event) = self.world.perform(self.now, &Effect::Send { id: 9_999, sending: 1, token, call, template: None });
         assert!(matches!(event, Event::Sent { result: Ok(_), .. }), "{event:?}");
     }
 
