@@ -336,6 +336,8 @@ pub enum Effect {
     Send {
         /// Which intent this is.
         id: CallId,
+        /// Which sending of it this is, counted from 1; the answer says so too.
+        sending: u32,
         /// Idempotency token: a hash of run, step, attempt and ordinal.
         token: String,
         /// What to send.

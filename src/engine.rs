@@ -159,9 +159,10 @@ impl<B: Backend> Engine<B> {
             self.backend.perform(effect);
         }
         let denied = self.ledger.denied();
-        for id in &denied {
+        for (id, sending) in denied.iter().copied() {
             let message = "not sent: the journal cannot be written".to_owned();
-            self.handle(Event::Sent { id: *id, result: Err(Failure { kind: FailureKind::Unreachable, message }) });
+            let result = Err(Failure { kind: FailureKind::Unreachable, message });
+            self.handle(Event::Sent { id, sending, result });
         }
         let Some(why) = self.ledger.failed() else { return };
         let run = &self.core.run;
@@ -355,7 +356,8 @@ impl<B: Backend> Engine<B> {
         let Some(word) = self.word() else { return Err("nothing asks for this now".into()) };
         if typed != Some(word.as_str()) {
             return Err(format!(
-                "neither journal nor spool can be written: type {word} to roll back all the same; what happens then                  stands on standard error only"
+                "neither journal nor spool can be written: type {word} to roll back all the same; what happens then \
+                 stands on standard error only"
             ));
         }
         self.ledger.go_without();

@@ -75,9 +75,9 @@ impl Backend for Live {
                     let asked = tokio::time::timeout(LIMIT, aws.ask(&plan, &groups, &query)).await;
                     Event::Answer { query, result: asked.unwrap_or_else(|_| Err(too_long())) }
                 }
-                Effect::Send { id, token, call, template } => {
+                Effect::Send { id, sending, token, call, template } => {
                     let sent = tokio::time::timeout(LIMIT, aws.send(&token, &call, template.as_deref())).await;
-                    Event::Sent { id, result: sent.unwrap_or_else(|_| Err(too_long())) }
+                    Event::Sent { id, sending, result: sent.unwrap_or_else(|_| Err(too_long())) }
                 }
             };
             // The engine may have ended meanwhile; then nobody needs the answer.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use cutover::builtin;
 use cutover::cloud::{Call, Failure, FailureKind, Query};
 use cutover::drill::operator::Operator;
-use cutover::plan::{Action, FaultKind, Plan};
+use cutover::plan::{Action, FaultKind, Lost, Plan};
 use cutover::run::command::Command;
 use cutover::run::event::Event;
 use cutover::run::snapshot::{Armed, Verdict};
+use cutover::run::state::CallState;
 use support::Stand;
 
 #[path = "support/stand.rs"]
@@ -232,4 +233,20 @@ fn before_any_traffic_was_sent_away_nothing_has_to_come_back() {
     stand.inject(FaultKind::Lag(lag, 20 * 60_000_000));
     stand.run_for(5 * MINUTE);
     assert_eq!(armed(&stand, "immediate"), Armed::Armed);
+}
+
+#[test]
+fn a_hold_stops_the_next_sending_of_the_switch_too() {
+    let mut stand = half();
+    stand.inject(FaultKind::LoseAnswers { share_ppm: 1_000_000, lost: Lost::Answer });
+    stand.roll_back("switch");
+    let switch = |s: &Stand| s.core.run.calls.values().rev().find(|c| matches!(c.call, Call::PutMetric { .. })).cloned();
+    assert!(stand.run_until(MINUTE, |s| switch(s).is_some_and(|c| matches!(c.state, CallState::Unknown(_)))));
+    stand.must(Command::Hold { reason: "wait".into() });
+    let sendings = switch(&stand).unwrap().sendings;
+    stand.run_for(5 * MINUTE);
+    assert_eq!(switch(&stand).unwrap().sendings, sendings, "{:#?}", stand.tail());
+    stand.must(Command::Continue);
+    assert!(stand.run_until(30 * MINUTE, |s| s.core.run.active_rollback().is_none()), "{:#?}", stand.tail());
+    assert!(switch(&stand).unwrap().sendings > sendings);
 }

@@ -107,6 +107,30 @@ fn where_the_plan_asks_for_it_an_override_takes_two_people() {
 }
 
 #[test]
+fn saying_that_it_was_done_by_hand_is_no_way_around_the_second_person() {
+    let mut stand = changed(|plan| plan.steps[2].override_people = 2);
+    assert!(stand.drive(&mut Operator::new(5), |s| s.is_done("shift-10")));
+    stand.inject(FaultKind::RegionDown("eu-central-1".into()));
+    stand.run_for(2 * MINUTE);
+    if stand.core.run.hold.is_some() {
+        stand.must(Command::Continue);
+    }
+    let done = Command::DoneByHand { step: text("shift-50"), reason: text("set in the console") };
+    for _ in 0..2 {
+        stand.command_by("ann", done.clone());
+        assert_eq!(state(&stand, "shift-50"), StepState::Pending, "{:#?}", stand.tail());
+    }
+    stand.command_by("bob", done.clone());
+    assert_eq!(state(&stand, "shift-50"), StepState::Verifying);
+    // Behind an open gate there is nothing to override.
+    let mut stand = changed(|plan| plan.steps[2].override_people = 2);
+    assert!(stand.drive(&mut Operator::new(5), |s| s.is_done("shift-10")));
+    stand.run_for(5 * MINUTE);
+    stand.command_by("ann", done);
+    assert_eq!(state(&stand, "shift-50"), StepState::Verifying, "{:#?}", stand.tail());
+}
+
+#[test]
 fn a_skipped_step_lets_the_next_one_go_on_and_is_never_called_done() {
     let mut stand = after("baseline");
     let why = stand.refused(Command::Skip { step: text("shift-10"), reason: String::new() });

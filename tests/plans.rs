@@ -220,6 +220,27 @@ fn a_folder_with_includes_resolves() {
     assert_eq!(warnings, ["day-goes-back", "vantage-not-local", "load-balancer-zone", "weights-all-zero"]);
 }
 
+/// What is pointed out of the drill with a third region and a switch in its rollback.
+fn warnings_of_a_switch(region: &str) -> Vec<String> {
+    let third = "objectives: {availability";
+    let steps = "    steps:\n      - id: traffic-back\n";
+    assert!(DRILL.contains(third) && DRILL.contains(steps));
+    let what = format!("{{health-check: abc, region: {region}, namespace: Example, name: Leave, value: 1}}");
+    let switch =
+        format!("    steps:\n      - id: leave\n        title: Leave\n        switch: {what}\n      - id: traffic-back\n");
+    let plan = DRILL.replacen(third, &format!("  af-south-1: {{role: secondary}}\n{third}"), 1).replacen(steps, &switch, 1);
+    load_bytes(plan.as_bytes()).unwrap().warnings.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_rollback_that_nothing_could_ever_arm_is_pointed_out() {
+    // Requests are counted in Ireland, so it is seen whether Ireland answers. Nothing is read in Cape Town.
+    assert_eq!(warnings_of_a_switch("eu-west-1"), [""; 0]);
+    let warnings = warnings_of_a_switch("af-south-1");
+    let said = "never-armed: nothing is monitored that shows whether af-south-1 answers, so this rollback is never armed";
+    assert!(warnings.len() == 1 && warnings[0].contains(said), "{warnings:#?}");
+}
+
 #[test]
 fn paths_that_are_not_there_are_problems() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,7 +6,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use cutover::builtin;
 use cutover::cloud::Call;
 use cutover::commands::drill::build;
 use cutover::commands::runbook::text;
@@ -24,6 +23,11 @@ use cutover::run::runbook::{Facts, Source, as_left, runbook, written_at_entry};
 use cutover::run::snapshot::Level;
 use serde_json::{Value, json};
 
+use calm::{SEED, calm};
+
+#[path = "support/calm.rs"]
+mod calm;
+
 /// A drill in calm weather that stands before a step.
 struct Case {
     loaded: Loaded,
@@ -34,20 +38,7 @@ struct Case {
 
 impl Case {
     fn new(plan: &str) -> Case {
-        let loaded = builtin::find(plan).unwrap();
-        let scenario = loaded.scenarios.iter().find(|s| s.name == "calm").unwrap().clone();
-        let meta = Meta {
-            run_id: "TEST".into(),
-            plan_name: plan.into(),
-            plan_ref: plan.into(),
-            plan_hash: loaded.plan.manifest.hash.clone(),
-            drill: true,
-            scenario: Some("calm".into()),
-            seed: Some(3),
-            created_at: 0,
-            cutover_version: "test".into(),
-            workdir: ".".into(),
-        };
+        let (loaded, scenario, meta) = calm(plan);
         Case { loaded, scenario, meta, home: tempfile::tempdir().unwrap() }
     }
 
@@ -62,7 +53,7 @@ impl Case {
     async fn before(&self, step: &str) -> Engine<Drill> {
         let mut engine = self.open();
         let until = self.loaded.plan.step_named(step).unwrap();
-        drive(&mut engine, &mut Operator::new(3), Until::Step(until)).await;
+        drive(&mut engine, &mut Operator::new(SEED), Until::Step(until)).await;
         engine.settle().await;
         // Long enough for everything that a rollback is about to be read once more.
         let end = engine.backend.now() + 90_000;
@@ -310,7 +301,7 @@ async fn it_stands_beside_the_run_and_is_made_from_the_journal_when_it_is_older(
 
     // The next step changes what a rollback would do, and the runbook with it.
     let until = case.loaded.plan.step_named("shift-100").unwrap();
-    drive(&mut engine, &mut Operator::new(3), Until::Step(until)).await;
+    drive(&mut engine, &mut Operator::new(SEED), Until::Step(until)).await;
     engine.catch_up();
     wait_for(|| fs::read_to_string(&file).is_ok_and(|now| now.contains("weight 50")));
     let entries = engine.core.run.entries;

@@ -227,7 +227,9 @@ fn stale_is_dim_and_marked_and_never_green() {
 
 #[test]
 fn without_colours_there_are_none_and_in_ascii_nothing_else() {
-    for snapshot in vec![calm(), blocked(), outage(), offered(), stale(), finished(), checklist(), change_set()] {
+    let snapshots: [fn() -> Snapshot; 8] = [calm, blocked, outage, offered, stale, finished, checklist, change_set];
+    for snapshot in snapshots {
+        let snapshot = snapshot();
         for script in ["", "?", "R", "q"] {
             let buffer = screen(PLAIN, &snapshot, script, 160, 45);
             assert!(buffer.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));

@@ -2,13 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
-use cutover::cloud::{Answer, Call, Effect, Query};
 use cutover::drill::operator::Operator;
-use cutover::plan::{Action, RecordSet, StackChange, Undo};
-use cutover::run::entry::JobRef;
-use cutover::run::event::Event;
-use cutover::run::snapshot::StepState;
+use prefixes::{applying, once, prefixes, restored};
 use support::Stand;
+
+#[path = "support/prefixes.rs"]
+mod prefixes;
 
 #[path = "support/stand.rs"]
 #[allow(dead_code, reason = "every test file uses its own part of this")]
@@ -26,41 +25,6 @@ impl Points {
     }
 }
 
-/// What the rollbacks promise to restore.
-struct Promised {
-    /// The traffic's record before the run.
-    before: Vec<RecordSet>,
-    /// The traffic's record when it had become weighted.
-    weighted: Option<Vec<RecordSet>>,
-}
-
-/// A stand at the moment after each entry of the plan's way forward, up to its first one-way step.
-fn prefixes() -> (Promised, Vec<Stand>) {
-    let mut stand = Stand::new("medzen", "calm", 3);
-    let mut promised = Promised { before: stand.traffic(), weighted: None };
-    let plan = stand.core.plan.clone();
-    let one_way = plan.steps.iter().position(|s| matches!(s.undo, Undo::OneWay(_))).unwrap();
-    let mut operator = Operator::new(3);
-    let mut all = Vec::new();
-    loop {
-        let entries = stand.log.len();
-        assert!(stand.drive(&mut operator, |s| s.log.len() > entries), "{:#?}", stand.tail());
-        if stand.core.run.steps[one_way].attempts > 0 {
-            return (promised, all);
-        }
-        if promised.weighted.is_none() && stand.is_done("weights-zero") {
-            promised.weighted = Some(stand.traffic());
-        }
-        all.push(stand.clone());
-    }
-}
-
-/// The rollbacks whose step has started.
-fn applying(stand: &Stand) -> Vec<String> {
-    let begun = |r: &&cutover::plan::Rollback| r.after.is_none_or(|s| stand.core.run.steps[s].first_started.is_some());
-    stand.core.plan.rollbacks.iter().filter(begun).map(|r| r.name.clone()).collect()
-}
-
 /// Lets a rollback that was confirmed run to its end.
 fn finish(stand: &mut Stand, name: &str, why: &str) {
     let over = |s: &Stand| s.core.run.rollback.as_ref().is_some_and(|r| r.done.is_some());
@@ -71,58 +35,6 @@ fn finish(stand: &mut Stand, name: &str, why: &str) {
     stand.run_for(120_000);
 }
 
-fn stack_is_gone(stand: &mut Stand, region: &str, stack: &str) -> bool {
-    let query = Query::Stack { region: region.into(), stack: stack.into() };
-    match stand.world.perform(stand.now, &Effect::Ask(query)).1 {
-        Event::Answer { result: Ok(Answer::Stack(info)), .. } => info.is_none_or(|i| i.status == "DELETE_COMPLETE"),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// What each rollback says that it restores, looked at in the cloud and not in the run.
-fn restored(stand: &mut Stand, name: &str, promised: &Promised, why: &str) {
-    let now = stand.traffic();
-    let weights = |sets: &[RecordSet]| sets.iter().map(|r| (r.set.clone().unwrap_or_default(), r.weight)).collect::<Vec<_>>();
-    match name {
-        "immediate" => assert_eq!(now, promised.before, "{why}"),
-        "full" => {
-            assert_eq!(now, promised.before, "{why}");
-            let plan = stand.core.plan.clone();
-            let full = plan.rollbacks.iter().find(|r| r.name == "full").unwrap();
-            for step in &full.steps {
-                if let Action::Stack(stack) = &step.action {
-                    assert_eq!(stack.change, StackChange::Delete);
-                    assert!(stack_is_gone(stand, &stack.region, &stack.name), "{why}: {} is still there", stack.name);
-                }
-            }
-        }
-        "partial" => assert_eq!(Some(&now), promised.weighted.as_ref(), "{why}"),
-        "switch" => {
-            let calls = stand.core.run.calls.values().filter(|c| matches!(c.job, JobRef::Rollback(..)));
-            let others = calls.filter(|c| !matches!(c.call, Call::PutMetric { .. })).count();
-            assert_eq!(others, 0, "{why}: the switch needs no control plane");
-            // INSYNC of what was under way, the health check, the longest answer's life, and a minute's metric.
-            stand.run_for(420_000);
-            let frankfurt = stand.snapshot().traffic.into_iter().find(|t| t.region == "eu-central-1").unwrap();
-            assert_eq!(frankfurt.seen, Some(0), "{why}: {:#?}", stand.tail());
-        }
-        "forward" => {
-            let wanted = [("eu-central-1-primary".to_owned(), Some(100)), ("eu-west-1-failover".to_owned(), Some(0))];
-            assert_eq!(weights(&now), wanted, "{why}");
-        }
-        other => panic!("{other} has no test of what it restores"),
-    }
-}
-
-/// Every change that the cloud took on was applied once.
-fn once(stand: &Stand, why: &str) {
-    let mut tokens: Vec<&str> = stand.world.calls().iter().filter_map(|c| c.applied()).map(|(token, _)| token).collect();
-    let all = tokens.len();
-    tokens.sort_unstable();
-    tokens.dedup();
-    assert_eq!(tokens.len(), all, "{why}: something was done twice");
-}
-
 #[test]
 fn every_rollback_gives_back_what_it_says_from_every_entry_before_a_one_way_step() {
     let (promised, prefixes) = prefixes();
@@ -130,9 +42,6 @@ fn every_rollback_gives_back_what_it_says_from_every_entry_before_a_one_way_step
     for prefix in &prefixes {
         let why = format!("after entry {}: {}", prefix.log.len(), prefix.log.last().unwrap().entry.line());
         for name in applying(prefix) {
-            if name == "forward" && !ready_to_go_forward(prefix) {
-                continue;
-            }
             let mut stand = prefix.clone();
             stand.roll_back(&name);
             finish(&mut stand, &name, &why);
@@ -147,12 +56,6 @@ fn every_rollback_gives_back_what_it_says_from_every_entry_before_a_one_way_step
     }
 }
 
-/// The way forward shifts weights, so the record must be weighted first.
-fn ready_to_go_forward(stand: &Stand) -> bool {
-    let id = stand.core.plan.step_named("weights-zero").unwrap();
-    matches!(stand.core.run.steps[id].state, StepState::Done)
-}
-
 #[test]
 fn a_crash_at_any_step_of_a_rollback_changes_nothing_of_that() {
     let (promised, prefixes) = prefixes();
@@ -165,9 +68,6 @@ fn a_crash_at_any_step_of_a_rollback_changes_nothing_of_that() {
             continue;
         }
         for name in applying(prefix) {
-            if name == "forward" && !ready_to_go_forward(prefix) {
-                continue;
-            }
             let mut whole = prefix.clone();
             whole.roll_back(&name);
             let begun = whole.log.len();

@@ -14,8 +14,8 @@ pub trait Backend {
     /// The time, in Unix milliseconds; virtual in a drill.
     fn now(&self) -> Millis;
 
-    /// Begins an effect. Exactly one answer to it comes out of [`Backend::next`], be it that there was none: the core
-    /// cannot tell a second answer from that to a later sending of the same call.
+    /// Begins an effect. An answer to it comes out of [`Backend::next`], be it that there was none. Of a call's answer the
+    /// number of the sending is a part: a second answer is known from that to a later sending, and does no harm.
     fn perform(&mut self, effect: Effect);
 
     /// The next thing that happens, or [`Event::Tick`] at `wake`. Dropping the future loses nothing.

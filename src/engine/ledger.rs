@@ -215,7 +215,7 @@ impl Ledger {
     }
 
     /// The calls that will not be made because the journal cannot be written.
-    pub(super) fn denied(&mut self) -> Vec<CallId> {
+    pub(super) fn denied(&mut self) -> Vec<(CallId, u32)> {
         if self.failed.is_none() || self.fenced.is_some() { Vec::new() } else { self.order.forget(self.wants_word()) }
     }
 

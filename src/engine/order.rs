@@ -64,7 +64,7 @@ impl Order {
 
     /// The spool is enough for this call, if it waits: it is a rollback's, and moves traffic.
     pub fn spool_is_enough(&mut self, id: CallId) {
-        for queued in self.effects.iter_mut().filter(|q| id_of(&q.effect) == Some(id)) {
+        for queued in self.effects.iter_mut().filter(|q| sending_of(&q.effect).is_some_and(|(of, _)| of == id)) {
             queued.beside = true;
         }
     }
@@ -76,14 +76,14 @@ impl Order {
         self.release()
     }
 
-    /// Forgets the calls that need the journal (`all`: every call), which cannot be written, and says which. Whoever
+    /// Forgets the calls that need the journal (`all`: every call), which cannot be written, and says which sendings. Whoever
     /// asked for them has to be told that they were not made: what let them be made may not hold any more when the
     /// journal is back.
     #[must_use]
-    pub fn forget(&mut self, all: bool) -> Vec<CallId> {
+    pub fn forget(&mut self, all: bool) -> Vec<(CallId, u32)> {
         let (stay, gone): (VecDeque<Queued>, VecDeque<Queued>) = self.effects.drain(..).partition(|q| q.beside && !all);
         self.effects = stay;
-        gone.iter().filter_map(|q| id_of(&q.effect)).collect()
+        gone.iter().filter_map(|q| sending_of(&q.effect)).collect()
     }
 
     /// Entries that are not durable yet, oldest first.
@@ -115,9 +115,10 @@ impl Order {
     }
 }
 
-fn id_of(effect: &Effect) -> Option<CallId> {
+/// A call's number and that of its sending.
+fn sending_of(effect: &Effect) -> Option<(CallId, u32)> {
     match effect {
-        Effect::Send { id, .. } => Some(*id),
+        Effect::Send { id, sending, .. } => Some((*id, *sending)),
         Effect::Ask(_) => None,
     }
 }
@@ -135,7 +136,7 @@ mod tests {
 
     fn send(id: CallId) -> Effect {
         let call = Call::ChangeRecords { zone: "Z".into(), delete: Vec::new(), create: Vec::new() };
-        Effect::Send { id, token: format!("token {id}"), call, template: None }
+        Effect::Send { id, sending: 1, token: format!("token {id}"), call, template: None }
     }
 
     #[test]
@@ -163,9 +164,9 @@ mod tests {
         assert_eq!(order.durable_beside(6), []);
         assert_eq!(order.durable_beside(7), [send(2)]);
         assert_eq!(order.behind(6).map(|(seq, _)| seq).collect::<Vec<_>>(), [7, 8]);
-        assert_eq!(order.forget(false), [1]);
+        assert_eq!(order.forget(false), [(1, 1)]);
         assert_eq!(order.waiting().len(), 3, "its entry is still to be written");
-        assert_eq!(order.forget(true), [3]);
+        assert_eq!(order.forget(true), [(3, 1)]);
         assert_eq!((order.durable(8), order.last()), (vec![], 8));
     }
 }

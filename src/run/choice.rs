@@ -32,18 +32,27 @@ pub fn start_anyway(ctx: Ctx<'_>, by: &str, step: &str, reason: &str) -> Result<
     given(reason)?;
     let (job, definition) = may_override(ctx)?;
     same(definition, step)?;
-    let asked = ctx.run.overrides.get(&job);
-    let others = asked.map_or(0, |people| people.keys().filter(|who| *who != by).count());
-    let missing = (definition.override_people as usize).saturating_sub(others + 1);
-    if missing > 0 {
-        if asked.is_some_and(|people| people.contains_key(by)) {
-            return Err(format!("you have asked for it already; it takes {missing} more, and another identity than yours"));
-        }
-        let reply = format!("asked for; it takes {missing} more, and another identity than yours");
-        return Ok(done(vec![Entry::OverrideAsked { job, reason: reason.to_owned() }], &reply));
+    if let Some(asked) = takes_more_people(ctx, by, &job, definition, reason)? {
+        return Ok(asked);
     }
     let evidence = gate::evidence(ctx.plan, ctx.watch, &definition.gate);
     Ok(done(vec![Entry::Started { job, evidence, overridden: Some(reason.to_owned()) }], "started behind a shut gate"))
+}
+
+/// Notes that somebody wants a step behind its shut gate, while fewer people want it than the plan asks for; `None` when
+/// it is enough now.
+fn takes_more_people(ctx: Ctx<'_>, by: &str, job: &JobRef, step: &Step, reason: &str) -> Result<Option<Decision>, String> {
+    let asked = ctx.run.overrides.get(job);
+    let others = asked.map_or(0, |people| people.keys().filter(|who| *who != by).count());
+    let missing = (step.override_people as usize).saturating_sub(others + 1);
+    if missing == 0 {
+        return Ok(None);
+    }
+    if asked.is_some_and(|people| people.contains_key(by)) {
+        return Err(format!("you have asked for it already; it takes {missing} more, and another identity than yours"));
+    }
+    let reply = format!("asked for; it takes {missing} more, and another identity than yours");
+    Ok(Some(done(vec![Entry::OverrideAsked { job: job.clone(), reason: reason.to_owned() }], &reply)))
 }
 
 /// Leaves out the step that is next or goes on, or the step of a rollback that failed.
@@ -73,11 +82,12 @@ fn may_leave(ctx: Ctx<'_>) -> Result<(), String> {
     }
 }
 
-/// Takes a person's word that a step's action was done. Its verify still runs.
+/// Takes a person's word that a step's action was done. Its verify still runs. Behind a shut gate it takes as many people
+/// as an override: otherwise it would be the way around the second person.
 ///
 /// # Errors
 /// Why not, in words for people.
-pub fn done_by_hand(ctx: Ctx<'_>, step: &str, reason: &str) -> Result<Decision, String> {
+pub fn done_by_hand(ctx: Ctx<'_>, by: &str, step: &str, reason: &str) -> Result<Decision, String> {
     given(reason)?;
     let definition = may_be_done(ctx)?;
     same(definition, step)?;
@@ -87,8 +97,13 @@ pub fn done_by_hand(ctx: Ctx<'_>, step: &str, reason: &str) -> Result<Decision, 
         return Ok(done(vec![acted], "taken as done; its verify decides"));
     }
     let shut = gate::all(ctx.plan, ctx.watch, &definition.gate, ctx.now) != Verdict::Pass;
-    let evidence = gate::evidence(ctx.plan, ctx.watch, &definition.gate);
     let overridden = shut.then(|| format!("done by hand: {reason}"));
+    if let Some(why) = &overridden
+        && let Some(asked) = takes_more_people(ctx, by, &job, definition, why)?
+    {
+        return Ok(asked);
+    }
+    let evidence = gate::evidence(ctx.plan, ctx.watch, &definition.gate);
     Ok(done(vec![Entry::Started { job, evidence, overridden }, acted], "taken as done; its verify decides"))
 }
 

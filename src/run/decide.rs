@@ -13,7 +13,7 @@ use super::snapshot::{Outcome, StepState, Verdict};
 use super::state::{CallState, Job, Run, definition};
 use super::watch::{Prepared, Watch, refused};
 use super::{choice, gate, job, outage, rollback};
-use crate::cloud::{Call, CallId, Effect, FailureKind, Millis, Query};
+use crate::cloud::{Call, CallId, Effect, Failure, FailureKind, Millis, Query, Receipt};
 use crate::plan::{Action, ConditionId, Plan, Step, StepId, Undo};
 
 /// A run that goes on by itself gives up waiting for a gate after this long, in milliseconds.
@@ -95,14 +95,17 @@ impl Decision {
 pub fn decide(ctx: Ctx<'_>, event: Event) -> Decision {
     match event {
         Event::Command { by, command } => command_given(ctx, &by, command),
-        Event::Sent { id, result } => call_answered(ctx, id, result),
+        Event::Sent { id, sending, result } => call_answered(ctx, id, sending, result),
         Event::Answer { .. } | Event::Tick => advance(ctx),
     }
 }
 
-fn call_answered(ctx: Ctx<'_>, id: CallId, result: Result<crate::cloud::Receipt, crate::cloud::Failure>) -> Decision {
+/// Notes what came of a call that is under way. What an earlier sending was answered says nothing about the one that is
+/// under way now, unless it was applied: that it is, whatever the later ones will be answered.
+fn call_answered(ctx: Ctx<'_>, id: CallId, sending: u32, result: Result<Receipt, Failure>) -> Decision {
     let mut decision = Decision::default();
-    if !ctx.run.calls.get(&id).is_some_and(|c| matches!(c.state, CallState::Open)) {
+    let open = ctx.run.calls.get(&id).filter(|c| matches!(c.state, CallState::Open));
+    if !open.is_some_and(|call| sending == call.sendings || result.is_ok()) {
         return decision;
     }
     let outcome = match result {
@@ -135,7 +138,7 @@ fn command_given(ctx: Ctx<'_>, by: &str, command: Command) -> Decision {
         },
         Command::Override { step, reason } => or_refuse(choice::start_anyway(ctx, by, &step, &reason)),
         Command::Skip { step, reason } => or_refuse(choice::skip(ctx, &step, &reason)),
-        Command::DoneByHand { step, reason } => or_refuse(choice::done_by_hand(ctx, &step, &reason)),
+        Command::DoneByHand { step, reason } => or_refuse(choice::done_by_hand(ctx, by, &step, &reason)),
         Command::GoOn if run.hold.is_some() => Decision::refuse("the run is held: continue first"),
         Command::GoOn if run.active_rollback().is_some() || rolled_back(run) => Decision::refuse("a rollback is going on"),
         Command::GoOn => Decision::by_command(Entry::GoOn { on: true, why: String::new() }, "going on until something needs you"),
@@ -322,7 +325,8 @@ fn send_open_calls(ctx: Ctx<'_>, decision: &mut Decision) {
                 (Call::CreateChangeSet { .. }, Some(Action::Stack(action))) => job::template(action),
                 _ => None,
             };
-            decision.effects.push(Effect::Send { id: *id, token: call.token.clone(), call: call.call.clone(), template });
+            let (sending, token, call) = (call.sendings, call.token.clone(), call.call.clone());
+            decision.effects.push(Effect::Send { id: *id, sending, token, call, template });
         }
     }
 }

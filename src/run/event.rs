@@ -26,6 +26,8 @@ pub enum Event {
     Sent {
         /// The call's number.
         id: CallId,
+        /// Which of its sendings was answered, from 1.
+        sending: u32,
         /// What came of it.
         result: Result<Receipt, Failure>,
     },

@@ -194,9 +194,12 @@ fn nothing_left(ctx: Ctx<'_>, job: &Job, places: &BTreeSet<Place>, read: &Read<'
 /// again changes nothing, so whatever was lost is sent again.
 fn flip(ctx: Ctx<'_>, job: &Job, switch: &Switch, decision: &mut Decision) {
     let last = job.calls.last().and_then(|id| ctx.run.calls.get(id).map(|call| (*id, call)));
+    let frozen = ctx.run.hold.is_some();
     match last.map(|(id, call)| (id, call, &call.state)) {
-        None if ctx.run.hold.is_none() => intend(ctx, job, put(switch), decision),
+        None if !frozen => intend(ctx, job, put(switch), decision),
         None | Some((_, _, CallState::Open)) => {}
+        // A hold stops the next sending too.
+        Some((_, _, CallState::Deferred(_) | CallState::Unknown(_))) if frozen => {}
         Some((id, call, CallState::Deferred(why) | CallState::Unknown(why))) => resend(ctx, id, call, why, decision),
         Some((_, _, CallState::Refused(why))) => fail(job, why.clone(), decision),
         Some((id, _, CallState::Applied(_, None))) => decision.write(Entry::InSync { id }),

@@ -41,8 +41,8 @@ pub struct Watch {
     pub trackers: BTreeMap<ConditionId, Tracker>,
     /// Queries under way, and since when.
     asked: BTreeMap<Query, Millis>,
-    /// Calls under way.
-    sent: BTreeSet<CallId>,
+    /// Calls under way, and which sending of each is.
+    sent: BTreeMap<CallId, u32>,
     /// The newest answer of each query: when it was asked, when it came, what it was.
     answers: BTreeMap<Query, Answered>,
     /// The newest good answer about each place that can be changed, and when it was asked: what is known when the
@@ -111,7 +111,7 @@ impl Watch {
             rings: vec![Ring::default(); plan.monitors.len()],
             trackers: BTreeMap::new(),
             asked: BTreeMap::new(),
-            sent: BTreeSet::new(),
+            sent: BTreeMap::new(),
             answers: BTreeMap::new(),
             good: BTreeMap::new(),
             prepared: None,
@@ -141,7 +141,11 @@ impl Watch {
                 }
                 self.answers.insert(query.clone(), Answered { asked, at: now, result: result.clone() });
             }
-            Event::Sent { id, result } => {
+            Event::Sent { id, sending, result } => {
+                // What nobody waits for any more, such as a second answer to an earlier sending, ends no later one.
+                if self.sent.get(id) != Some(sending) {
+                    return;
+                }
                 self.sent.remove(id);
                 match result {
                     Ok(_) => self.failures = 0,
@@ -237,8 +241,8 @@ impl Watch {
                 }
                 self.asked.insert(query.clone(), now);
             }
-            Effect::Send { id, .. } => {
-                self.sent.insert(*id);
+            Effect::Send { id, sending, .. } => {
+                self.sent.insert(*id, *sending);
             }
         }
     }
@@ -246,7 +250,7 @@ impl Watch {
     /// True while this call is under way.
     #[must_use]
     pub fn is_sent(&self, id: CallId) -> bool {
-        self.sent.contains(&id)
+        self.sent.contains_key(&id)
     }
 
     /// The newest answer to a query that was asked at `since` or later.

@@ -138,9 +138,9 @@ impl World {
                 let (at, result) = self.ask(now, query);
                 (at, Event::Answer { query: query.clone(), result })
             }
-            Effect::Send { id, token, call, template } => {
+            Effect::Send { id, sending, token, call, template } => {
                 let (at, result) = self.send(now, *id, token, call, template.as_deref());
-                (at, Event::Sent { id: *id, result })
+                (at, Event::Sent { id: *id, sending: *sending, result })
             }
         }
     }

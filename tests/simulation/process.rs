@@ -258,9 +258,9 @@ impl Story {
     }
 
     fn send(&mut self, engine: usize, effect: &Effect) -> Result<(), String> {
-        let Effect::Send { id, token, call, .. } = effect else { return Ok(()) };
+        let Effect::Send { id, sending, token, call, .. } = effect else { return Ok(()) };
         check::sending(self, engine, *id, token, call)?;
-        let id = *id;
+        let (id, sending) = (*id, *sending);
         let mut of = self.temper.of_call(&mut self.dice);
         if self.weather.hits(&mut self.dice, self.now) {
             of = match self.weather.kind {
@@ -270,7 +270,7 @@ impl Story {
             };
         }
         self.note(|| format!("#{engine} sends call {id}: {of:?}"));
-        let given_up = (self.now + TIMEOUT_MS, Event::Sent { id, result: Err(failure(FailureKind::Unknown)) });
+        let given_up = (self.now + TIMEOUT_MS, Event::Sent { id, sending, result: Err(failure(FailureKind::Unknown)) });
         let mut answers = Vec::new();
         match of {
             OfCall::Nothing => answers.push(self.arrives(self.now, effect)?),
@@ -294,20 +294,19 @@ impl Story {
             OfCall::AnsweredLate { after_ms, given_up: also } => {
                 self.fault("answer late");
                 let (at, event) = self.arrives(self.now, effect)?;
-                let also = also && accepts(&event);
                 answers.push((at + after_ms, event));
                 answers.extend(also.then_some(given_up));
             }
             OfCall::AnsweredTwice { after_ms } => {
                 self.fault("answer twice");
                 let (at, event) = self.arrives(self.now, effect)?;
-                answers.extend(accepts(&event).then(|| (at + after_ms, event.clone())));
+                answers.push((at + after_ms, event.clone()));
                 answers.push((at, event));
             }
             OfCall::Fails(kind) => {
                 self.fault("call failed");
                 let after = self.dice.between(10, 500);
-                answers.push((self.now + after, Event::Sent { id, result: Err(failure(kind)) }));
+                answers.push((self.now + after, Event::Sent { id, sending, result: Err(failure(kind)) }));
             }
         }
         for (at, event) in answers {
@@ -333,10 +332,6 @@ impl Story {
         }
         Ok(answer)
     }
-}
-
-fn accepts(event: &Event) -> bool {
-    matches!(event, Event::Sent { result: Ok(_), .. })
 }
 
 fn is_intent(draft: &Draft) -> bool {

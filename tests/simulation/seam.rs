@@ -26,8 +26,7 @@ pub enum OfCall {
     LostAfter,
     /// It arrives late, after it counted as unanswered; its answer may come as well.
     ArrivesLate { after_ms: i64, answered: bool },
-    /// It arrives; its answer comes late, instead of being given up or in addition to that. Of an answer that comes in
-    /// addition an engine can only learn what is certain, so it is one that accepts; backends promise not even that.
+    /// It arrives; its answer comes late, instead of being given up or in addition to that.
     AnsweredLate { after_ms: i64, given_up: bool },
     /// It arrives; its answer comes twice.
     AnsweredTwice { after_ms: i64 },

@@ -476,7 +476,8 @@ impl Story {
             }
             _ => return Ok(()),
         };
-        let effect = Effect::Send { id: 1_000_000 + self.edits, token: format!("other {}", self.edits), call, template: None };
+        let effect =
+            Effect::Send { id: 1_000_000 + self.edits, sending: 1, token: format!("other {}", self.edits), call, template: None };
         self.arrives(self.now, &effect)?;
         if !is_back && self.dice.chance(400) {
             let at = self.now + self.dice.between(1_000, 300_000);

@@ -84,6 +84,12 @@ impl Stand {
         outcome.reply
     }
 
+    /// Lets something happen now, besides what is under way.
+    pub fn tell(&mut self, event: Event) {
+        let outcome = self.core.handle(self.now, event);
+        self.take(outcome);
+    }
+
     /// Gives a command and says what was answered.
     pub fn command_by(&mut self, by: &str, command: Command) -> Reply {
         let outcome = self.core.handle(self.now, Event::Command { by: by.into(), command });
@@ -176,14 +182,32 @@ impl Stand {
         true
     }
 
+    /// What another engine left behind: its journal, and what the cloud has.
+    pub fn taken_over(plan: Arc<Plan>, world: World, now: Millis, log: Vec<Draft>) -> Stand {
+        let (core, events) = (Core::new(plan), BTreeMap::new());
+        let mut stand = Stand { core, world, now, log, expires: None, swallow: false, events, ordinal: 0, wake: now };
+        stand.take_over();
+        stand
+    }
+
     /// The engine dies and another one takes over: only the log is left, and what the cloud has.
     pub fn crash(&mut self) {
+        let known = self.fold();
+        assert_eq!(known.run, self.core.run, "the fold of the log is not the run");
+        self.take_over();
+    }
+
+    /// A core that knows what the log says, and nothing else.
+    pub fn fold(&self) -> Core {
         let mut core = Core::new(Arc::clone(&self.core.plan));
         for draft in &self.log {
             core.replay(draft.at, &draft.actor, &draft.entry);
         }
-        assert_eq!(core.run, self.core.run, "the fold of the log is not the run");
-        self.core = core;
+        core
+    }
+
+    fn take_over(&mut self) {
+        self.core = self.fold();
         self.events.clear();
         self.swallow = false;
         let open = self.core.unsettled();
@@ -234,7 +258,7 @@ impl Stand {
         create.iter_mut().for_each(change);
         let call = Call::ChangeRecords { zone, delete, create };
         let token = format!("console {}", self.now);
-        let (_, event) = self.world.perform(self.now, &Effect::Send { id: 9_999, token, call, template: None });
+        let (_, event) = self.world.perform(self.now, &Effect::Send { id: 9_999, sending: 1, token, call, template: None });
         assert!(matches!(event, Event::Sent { result: Ok(_), .. }), "{event:?}");
     }
 

@@ -205,7 +205,7 @@ fn describe(lines: &mut Vec<Line<'static>>, what: What, work: &WorkView, snapsho
             if others > 0 {
                 lines.push(Line::styled(text::count(others, "other condition holds", "other conditions hold"), theme.dim()));
             }
-            people(lines, work, snapshot, theme, width);
+            people(lines, work, snapshot, "it starts", theme, width);
         }
         What::Skip if work.rollback.is_some() => {
             let said = "The rollback goes on with the step after it. What this one would have taken back stays as it is.";
@@ -224,6 +224,7 @@ fn describe(lines: &mut Vec<Line<'static>>, what: What, work: &WorkView, snapsho
             paragraph(lines, "Nothing is sent: you say that its action is done. Its verify still decides.", theme.plain(), width);
             if work.gate.iter().any(|condition| condition.verdict != Verdict::Pass) && work.state == StepState::Pending {
                 paragraph(lines, "! its gate is shut: that goes into the journal as well", theme.caution(), width);
+                people(lines, work, snapshot, "it counts", theme, width);
             }
             if !work.verify.is_empty() {
                 lines.push(Line::default());
@@ -241,8 +242,8 @@ fn name(work: &WorkView, step: Option<&StepView>) -> String {
     }
 }
 
-/// Who has to agree, where one person is not enough.
-fn people(lines: &mut Vec<Line<'static>>, work: &WorkView, snapshot: &Snapshot, theme: &Theme, width: usize) {
+/// Who has to agree before something happens, where one person is not enough.
+fn people(lines: &mut Vec<Line<'static>>, work: &WorkView, snapshot: &Snapshot, then: &str, theme: &Theme, width: usize) {
     if work.override_people <= 1 {
         return;
     }
@@ -254,9 +255,9 @@ fn people(lines: &mut Vec<Line<'static>>, work: &WorkView, snapshot: &Snapshot, 
     let others = work.override_asked.iter().filter(|(who, _)| who != you).count();
     let missing = usize::try_from(work.override_people).unwrap_or(usize::MAX).saturating_sub(others + 1);
     let said = match missing {
-        0 => format!("It takes {} people. You ({you}) are the last one: it starts.", work.override_people),
+        0 => format!("It takes {} people. You ({you}) are the last one: {then}.", work.override_people),
         missing => format!(
-            "It takes {} people with identities of their own. After you ({you}) it takes {missing} more before it starts.",
+            "It takes {} people with identities of their own. After you ({you}) it takes {missing} more before {then}.",
             work.override_people
         ),
     };
