@@ -32,6 +32,8 @@ pub const EPOCH: Millis = 1_767_600_000_000;
 const SKIP_MS: i64 = 600_000;
 /// The lag that an injected fault brings, in microseconds.
 const INJECTED_LAG: i64 = 17 * 60_000_000;
+/// Weight that somebody else sets when that is injected by hand.
+const INJECTED_WEIGHT: u8 = 70;
 
 /// Name of the world's log inside a drill's folder.
 pub const WORLD_LOG: &str = "world.jsonl";
@@ -200,7 +202,14 @@ impl Drill {
             _ => None,
         };
         let lags = self.plan.monitors.iter().enumerate().filter_map(lag);
-        regions.chain([control]).chain(brownout).chain(passing).chain(lags).take(9).collect()
+        let primary = |region: &String| self.plan.regions.iter().any(|r| r.role == Role::Primary && r.name == *region);
+        let edit = self.plan.traffic.iter().filter_map(|traffic| {
+            let (set, region) = traffic.targets.iter().find(|(_, region)| primary(region))?;
+            let (zone, record, set) = (traffic.zone.clone(), traffic.record.clone(), set.clone());
+            let title = format!("somebody gives {} the weight {INJECTED_WEIGHT} in the console", self.plan.region_label(region));
+            Some((title, FaultKind::ThirdPartyEdit { zone, record, set, weight: INJECTED_WEIGHT }))
+        });
+        regions.chain([control]).chain(brownout).chain(passing).chain(edit).chain(lags).take(9).collect()
     }
 }
 
