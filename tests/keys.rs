@@ -425,6 +425,25 @@ fn leaving_is_asked_unless_the_run_has_ended() {
 }
 
 #[test]
+fn the_shell_and_a_clean_screen_are_one_key_away_from_everywhere() {
+    let cases = [
+        (calm(), vec!["", "n", "q", ":", ":hold", "m", "?", "f"]),
+        (shut(), vec!["O", "Owhy", "Owhy<enter>"]),
+        (conflicted(), vec!["R", "Reu-west-1"]),
+    ];
+    for (snapshot, scripts) in cases {
+        for script in scripts {
+            let mut desk = Desk::new(&snapshot);
+            desk.press(script, &snapshot);
+            let open = desk.app.dialog().cloned();
+            assert_eq!(desk.press("<c-z>", &snapshot), [Action::Suspend], "{script}");
+            assert_eq!(desk.press("<c-l>", &snapshot), [Action::Redraw], "{script}");
+            assert_eq!(desk.app.dialog().cloned(), open, "{script}: what was open is open still, and nothing was typed into it");
+        }
+    }
+}
+
+#[test]
 fn copying_gives_the_panel_as_text() {
     let snapshot = calm();
     let actions = Desk::new(&snapshot).press("3y", &snapshot);

@@ -319,6 +319,9 @@ fn a_journal_that_has_failed_is_said_where_the_rollback_is_confirmed() {
     let painted = text(&screen(ASCII, &snapshot, "R", 80, 24));
     assert!(painted.contains("! the journal cannot be written (no space left on device)"), "{painted}");
     assert!(painted.contains("spool"), "{painted}");
+    snapshot.ledger.spool.failed = Some("it is full".into());
+    let painted = text(&screen(ASCII, &snapshot, "R", 120, 40));
+    assert!(painted.contains("nor the spool (it is full)") && painted.contains("standard error"), "{painted}");
 }
 
 #[test]

@@ -263,9 +263,11 @@ fn describe(lines: &mut Vec<Line<'static>>, offer: &OfferView, snapshot: &Snapsh
         _ => {}
     }
     if let Some(why) = &snapshot.ledger.failed {
-        let said = format!(
-            "! the journal cannot be written ({why}): the entries of a rollback go to the spool, and join the journal late"
-        );
+        let where_to = match &snapshot.ledger.spool.failed {
+            None => "the entries of a rollback go to the spool, and join the journal late".to_owned(),
+            Some(spool) => format!("nor the spool ({spool}): what a rollback does stands on standard error and nowhere else"),
+        };
+        let said = format!("! the journal cannot be written ({why}): {where_to}");
         paragraph(lines, &said, theme.caution(), width);
         lines.push(Line::default());
     }
