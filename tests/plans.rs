@@ -217,7 +217,7 @@ fn a_folder_with_includes_resolves() {
     assert_eq!(gate.over_ms, 180_000);
     assert!(matches!(gate.test, Test::Below(..)));
     let warnings: Vec<&str> = loaded.warnings.iter().filter_map(|w| w.message.split(':').next()).collect();
-    assert_eq!(warnings, ["day-goes-back", "vantage-not-local", "load-balancer-zone", "weights-all-zero"]);
+    assert_eq!(warnings, ["day-goes-back", "vantage-not-reached", "load-balancer-zone", "weights-all-zero"]);
 }
 
 /// What is pointed out of the drill with a third region and a switch in its rollback.
