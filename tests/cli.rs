@@ -91,7 +91,8 @@ fn help_is_what_it_was() {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
         format!("$ cutover {}\n{}\n", args.join(" "), desk.cutover(&args).expect(0, "Usage").out)
     };
-    let all: String = ["", "drill", "run", "rollback", "runbook", "status", "check", "log", "probe"].into_iter().map(help).collect();
+    let all: String =
+        ["", "drill", "run", "rollback", "runbook", "status", "check", "log", "probe"].into_iter().map(help).collect();
     insta::assert_snapshot!("help", all);
 }
 

@@ -126,7 +126,9 @@ impl Output {
         let columns = phases.map(|us| format!("{:>11}", millis(us))).concat();
         let mut said: Vec<String> = Vec::new();
         said.extend(seen.status.map(|status| status.to_string()));
-        said.extend(seen.error.clone().filter(|error| !error.starts_with("status ")).or(seen.error.as_ref().map(|_| "unexpected".into())));
+        said.extend(
+            seen.error.clone().filter(|error| !error.starts_with("status ")).or(seen.error.as_ref().map(|_| "unexpected".into())),
+        );
         said.extend(seen.http.as_ref().filter(|version| *version == "2").map(|_| "h2".to_owned()));
         said.extend(seen.kept.then(|| "kept".to_owned()));
         if line.late_us >= 10_000 {

@@ -133,7 +133,10 @@ fn run(aims: &Receiver<Aim>, sender: &UnboundedSender<Due>) {
     loop {
         let pause = schedule.next().map_or(REST, |next| next.saturating_duration_since(Instant::now()));
         match aims.recv_timeout(pause) {
-            Ok(aim) => schedule.aim(Aim { first: aim.first.max(begin), ..aim }),
+            Ok(aim) => {
+                let wait = begin.saturating_duration_since(aim.first);
+                schedule.aim(Aim { first: aim.first + wait, until: aim.until.map(|until| until + wait), ..aim });
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -171,7 +174,10 @@ mod tests {
     #[test]
     fn looking_late_does_not_move_what_comes_after() {
         let first = Instant::now();
-        assert_eq!(seen(aim(first), &[0, 1_700, 2_999, 3_000]), [(0, 0, None), (1, 1_000, None), (2, 2_000, None), (3, 3_000, None)]);
+        assert_eq!(
+            seen(aim(first), &[0, 1_700, 2_999, 3_000]),
+            [(0, 0, None), (1, 1_000, None), (2, 2_000, None), (3, 3_000, None)]
+        );
         // All that could still be answered is made up for, each with the time at which it was due.
         assert_eq!(seen(aim(first), &[2_500]), [(0, 0, None), (1, 1_000, None), (2, 2_000, None)]);
     }
@@ -181,7 +187,10 @@ mod tests {
         let seen = seen(aim(Instant::now()), &[0, 60_500]);
         // 1 to 55 were due more than five seconds ago.
         assert_eq!(seen[1], (1, 1_000, Some(54)));
-        assert_eq!(seen[2..], [(56, 56_000, None), (57, 57_000, None), (58, 58_000, None), (59, 59_000, None), (60, 60_000, None)]);
+        assert_eq!(
+            seen[2..],
+            [(56, 56_000, None), (57, 57_000, None), (58, 58_000, None), (59, 59_000, None), (60, 60_000, None)]
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::time::timeout_at;
 
 use super::prober::{Measured, Prober, in_flight_max};
 use super::vantage::{self, Post};
-use super::wire::{PROTOCOL, Job, Target};
+use super::wire::{Job, PROTOCOL, Target};
 use super::{LOCAL, Probe};
 use crate::cloud::{Millis, Reading, Value};
 use crate::plan::{HttpSource, Measure, MonitorId, Plan, Source};

@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http_body_util::{BodyExt, Empty};
+use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
-use hyper::Request;
 use rustls::CertificateError;
 use rustls_pki_types::ServerName;
 use serde::{Deserialize, Serialize};
@@ -91,13 +91,7 @@ pub(super) async fn sample(probe: &Probe, source: &HttpSource, lines: &Lines) ->
 }
 
 /// All phases, one after the other; what was measured up to a failure stays in the sample.
-async fn run(
-    probe: &Probe,
-    source: &HttpSource,
-    lines: &Lines,
-    deadline: Instant,
-    sample: &mut Sample,
-) -> Result<(), String> {
+async fn run(probe: &Probe, source: &HttpSource, lines: &Lines, deadline: Instant, sample: &mut Sample) -> Result<(), String> {
     let place = url::place(&source.url).ok_or("bad url")?;
     let keeps = source.connection == Connection::Kept;
     while let Some(line) = lines.take() {
@@ -118,19 +112,13 @@ async fn run(
         }
     }
     let line = open(probe, source, &place, deadline, sample).await?;
-    exchange(line, &place, keeps.then_some(lines), deadline, sample).await.map_err(|error| {
-        if error == UNASKED { "closed".to_owned() } else { error }
-    })
+    exchange(line, &place, keeps.then_some(lines), deadline, sample)
+        .await
+        .map_err(|error| if error == UNASKED { "closed".to_owned() } else { error })
 }
 
 /// Opens a connection: name, connect, handshake.
-async fn open(
-    probe: &Probe,
-    source: &HttpSource,
-    place: &Place,
-    deadline: Instant,
-    sample: &mut Sample,
-) -> Result<Line, String> {
+async fn open(probe: &Probe, source: &HttpSource, place: &Place, deadline: Instant, sample: &mut Sample) -> Result<Line, String> {
     let (host, port) = match &source.connect_to {
         Some(elsewhere) => url::host_and_port(elsewhere).ok_or("bad url")?,
         None => (place.host.clone(), place.port),

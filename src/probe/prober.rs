@@ -20,6 +20,8 @@ const WAITING_MAX: usize = 65_536;
 const FILES_SPARED: usize = 128;
 /// The first requests of all targets are sent within this time: who looks wants to see something.
 const SPREAD_MAX: Duration = Duration::from_secs(10);
+/// As long as threads need to start.
+const BEGIN_AFTER: Duration = Duration::from_millis(20);
 /// Requests under way at most, where the system does not say how many files a process may open.
 const IN_FLIGHT_USUAL: usize = 512;
 
@@ -103,11 +105,13 @@ impl Prober {
         let sources = targets.iter().map(Target::source).collect();
         let probe = Probe::new();
         let (prober, outcomes) = Prober::start(|| probe, sources, in_flight_max())?;
+        // The clock's thread shall be there before the first one is due, or it would be moved.
+        let begin = Instant::now() + BEGIN_AFTER;
         let all = u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1);
         for (index, (target, place)) in targets.iter().zip(0..).enumerate() {
             let every = Duration::from_millis(target.every_ms);
             let offset = every.min(SPREAD_MAX) / all * place;
-            prober.aim(index, prober.start + offset, every, None, count);
+            prober.aim(index, begin + offset, every, None, count);
         }
         Ok((prober, outcomes))
     }
@@ -171,8 +175,7 @@ impl Work {
 
     fn tell(&self, due: Due, what: Measured) {
         let after = |at: Instant| micros(at.saturating_duration_since(self.start));
-        let outcome =
-            Outcome { target: due.target, n: due.n, due_us: after(due.at), done_us: after(Instant::now()), what };
+        let outcome = Outcome { target: due.target, n: due.n, due_us: after(due.at), done_us: after(Instant::now()), what };
         if self.outcomes.try_send(outcome).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }

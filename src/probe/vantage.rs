@@ -324,8 +324,14 @@ mod tests {
 
     #[test]
     fn the_telling_line_is_found() {
-        assert_eq!(trouble(b"Warning: added host\nssh: connect to host x port 22: Connection refused\n\n"), "ssh: connect to host x port 22: Connection refused");
-        assert_eq!(trouble(b"error: unexpected argument '--agent' found\n\nUsage: cutover\n"), "error: unexpected argument '--agent' found");
+        assert_eq!(
+            trouble(b"Warning: added host\nssh: connect to host x port 22: Connection refused\n\n"),
+            "ssh: connect to host x port 22: Connection refused"
+        );
+        assert_eq!(
+            trouble(b"error: unexpected argument '--agent' found\n\nUsage: cutover\n"),
+            "error: unexpected argument '--agent' found"
+        );
         assert_eq!(trouble(b"\x1b[31m\x07bad"), "[31mbad");
     }
 }

@@ -234,10 +234,12 @@ mod tests {
 
     #[test]
     fn the_lines_are_as_they_are_documented() {
-        let targets = [Target { connection: Connection::Kept, ..serde_json::from_str(r#"{"url":"https://a/","every_ms":1000}"#).unwrap() }];
+        let targets =
+            [Target { connection: Connection::Kept, ..serde_json::from_str(r#"{"url":"https://a/","every_ms":1000}"#).unwrap() }];
         assert_eq!(targets[0].source().status, 200);
         let sample = Sample { connect_us: Some(5), first_byte_us: Some(7), total_us: 13, status: Some(200), ..Sample::default() };
-        let outcome = Outcome { target: 0, n: 3, due_us: 3_000_000, done_us: 3_000_033, what: Measured::Sample { late_us: 20, sample } };
+        let outcome =
+            Outcome { target: 0, n: 3, due_us: 3_000_000, done_us: 3_000_033, what: Measured::Sample { late_us: 20, sample } };
         let Line::Sample(mut line) = Line::of(outcome, &targets) else { panic!("no sample") };
         line.at_ms = 0;
         assert!(line.is_possible());

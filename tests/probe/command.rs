@@ -49,10 +49,12 @@ fn known_delays_are_measured() {
         let seen = sorted(samples(&lines).iter().map(|line| number(line, "first_byte_us")).collect());
         let held = sorted(server.held());
         assert_eq!(seen.len(), held.len());
-        // Against what the server really took: on a busy machine it sleeps longer than it was told to.
-        let error_us = seen[seen.len() / 2] - held[held.len() / 2];
-        println!("{delay_ms} ms: median {} us, error {error_us} us", seen[seen.len() / 2]);
-        assert!((-100..2_500).contains(&error_us), "{delay_ms} ms: {seen:?}, the server took {held:?}");
+        // Against what the server really took, since on a busy machine it sleeps longer than it was told to. There the
+        // best of them says how exact a measurement is, and the median must not be far; tests/live compares with others.
+        let (best_us, error_us) = (seen[0] - held[0], seen[seen.len() / 2] - held[held.len() / 2]);
+        println!("{delay_ms} ms: median {} us, error {error_us} us, of the best {best_us} us", seen[seen.len() / 2]);
+        assert!((-50..1_500).contains(&best_us), "{delay_ms} ms: {seen:?}, the server took {held:?}");
+        assert!((-50..15_000).contains(&error_us), "{delay_ms} ms: {seen:?}, the server took {held:?}");
         let summary = &lines.last().unwrap()["targets"][0];
         let median = number(&summary["phases"]["first-byte"], "p50_us");
         assert!((median - seen[seen.len() / 2]).abs() <= median / 5_000 + 1, "{median}, {seen:?}");
@@ -129,13 +131,16 @@ async fn certificates_and_protocols_are_reported() {
         let (file, place) = (file.clone(), place.clone());
         tokio::task::spawn_blocking(move || {
             let mut command = cutover();
-            command.env("SSL_CERT_FILE", file).args(["probe", "--every", "50ms", "--connect-to", &place]).args(args);
+            command.env("SSL_CERT_FILE", file).args(["probe", "--every", "500ms", "--connect-to", &place]).args(args);
             lines(command.arg("--json"))
         })
     };
     let (code, lines) = run(&["https://api.test/", "--count", "4", "--keep"]).await.unwrap();
     assert_eq!(code, 0, "{lines:?}");
-    assert_eq!((&lines[0]["kind"], &lines[0]["protocol"], &lines[0]["targets"][0]), (&"start".into(), &1.into(), &"https://api.test/".into()));
+    assert_eq!(
+        (&lines[0]["kind"], &lines[0]["protocol"], &lines[0]["targets"][0]),
+        (&"start".into(), &1.into(), &"https://api.test/".into())
+    );
     let seen = samples(&lines);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let days = (EXPIRES - i64::try_from(now).unwrap()).div_euclid(86_400);

@@ -13,6 +13,7 @@ use crate::server::{Exact, OK, counting};
 use crate::source;
 
 #[path = "../support/plan.rs"]
+#[expect(dead_code, reason = "shared with tests about metrics")]
 mod plan;
 
 /// A plan with one monitor, measured from `germany` through a shell script, or from here.
@@ -80,7 +81,8 @@ async fn a_vantage_point_is_a_command_that_gives_a_pipe() {
 
 #[tokio::test]
 async fn a_vantage_that_cannot_be_reached_says_why() {
-    let words = trouble("echo 'Warning: added' >&2; echo 'ssh: connect to host x port 22: Connection refused' >&2; exit 255").await;
+    let words =
+        trouble("echo 'Warning: added' >&2; echo 'ssh: connect to host x port 22: Connection refused' >&2; exit 255").await;
     assert_eq!(words, "vantage germany is down: exit 255: ssh: connect to host x port 22: Connection refused");
     let mut plan = plan_of("http://127.0.0.1:9/", 1_000, Some(""));
     plan.vantages[0].command = vec!["/nowhere/ssh".into()];
@@ -142,7 +144,13 @@ async fn samples_that_come_late_are_not_taken_for_fresh_ones() {
     let begin = system_now();
     let mut seen = Vec::new();
     while seen.len() < 3 && system_now() - begin < 30_000 {
-        seen.extend(feeds.ask(0, system_now).await.into_iter().filter(|reading| !matches!(&reading.value, Value::Missing(why) if why.contains("no sample came"))));
+        seen.extend(
+            feeds
+                .ask(0, system_now)
+                .await
+                .into_iter()
+                .filter(|reading| !matches!(&reading.value, Value::Missing(why) if why.contains("no sample came"))),
+        );
     }
     assert_eq!((&seen[0].value, &seen[1].value), (&Value::Number(5), &Value::Number(6)));
     // Half a second late: as old as it is, and not as new as it came.
@@ -164,7 +172,8 @@ async fn a_vantage_that_dies_is_missing_until_it_is_back() {
     );
     let feeds = Feeds::start(&plan_of(&server.url(), 200, Some(&script)), system_now);
     let readings = watch(&feeds, Duration::from_millis(200), Duration::from_secs(4)).await;
-    let down = readings.iter().position(|r| matches!(&r.value, Value::Missing(why) if why.starts_with("vantage germany is down: ")));
+    let down =
+        readings.iter().position(|r| matches!(&r.value, Value::Missing(why) if why.starts_with("vantage germany is down: ")));
     let down = down.unwrap_or_else(|| panic!("{readings:?}"));
     assert!(!numbers(&readings[..down]).is_empty() && !numbers(&readings[down..]).is_empty(), "{readings:?}");
     assert!(matches!(readings.last().unwrap().value, Value::Number(_)), "{readings:?}");
@@ -172,7 +181,9 @@ async fn a_vantage_that_dies_is_missing_until_it_is_back() {
 
 #[tokio::test]
 async fn a_vantage_that_says_nothing_is_given_up() {
-    let words = trouble(r#"read job; echo '{"kind":"start","protocol":1,"cutover":"1","targets":["http://127.0.0.1:9/"]}'; sleep 60"#).await;
+    let words =
+        trouble(r#"read job; echo '{"kind":"start","protocol":1,"cutover":"1","targets":["http://127.0.0.1:9/"]}'; sleep 60"#)
+            .await;
     assert_eq!(words, "vantage germany is silent: nothing came for 20 s");
 }
 

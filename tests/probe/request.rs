@@ -125,11 +125,8 @@ async fn certificates_are_checked_against_the_name_of_the_url() {
 #[tokio::test]
 async fn a_kept_connection_is_measured_without_opening_it() {
     let Tls { address, roots, connections } = tls_server(&[]).await;
-    let source = HttpSource {
-        connect_to: Some(address.to_string()),
-        connection: Connection::Kept,
-        ..source("https://api.test/")
-    };
+    let source =
+        HttpSource { connect_to: Some(address.to_string()), connection: Connection::Kept, ..source("https://api.test/") };
     let (probe, lines) = (Probe::with_roots(roots), Lines::default());
     let first = probe.sample_over(&source, &lines).await;
     assert!(first.error.is_none() && first.tls_us.is_some() && first.connect_us.is_some() && !first.kept, "{first:?}");
@@ -213,8 +210,7 @@ async fn the_version_of_http_is_the_servers_choice_or_ours() {
 #[tokio::test]
 async fn a_kept_connection_that_hangs_is_let_go() {
     let (address, connections) = kept_server(100, Duration::from_mins(1)).await;
-    let source =
-        HttpSource { connection: Connection::Kept, timeout_ms: 150, ..source(&format!("http://{address}/")) };
+    let source = HttpSource { connection: Connection::Kept, timeout_ms: 150, ..source(&format!("http://{address}/")) };
     let (probe, lines) = (untrusting(), Lines::default());
     for _ in 0..2 {
         assert_eq!(probe.sample_over(&source, &lines).await.error.as_deref(), Some("timeout"));

@@ -9,8 +9,9 @@ use cutover::cloud::{
     Answer, Call, ChangeSetInfo, Effect, FailureKind, Millis, Query, Reading, Receipt, StackInfo, Value, poll_groups,
 };
 use cutover::plan::{
-    AliasTarget, Connection, Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Fault, FaultAt, FaultKind, Family, HttpSource, Lost,
-    Manifest, Measure, MetricSource, Monitor, Objectives, Plan, Protocol, RecordSet, Region, Role, Scenario, Source, Traffic, Unit,
+    AliasTarget, Connection, Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Family, Fault, FaultAt, FaultKind,
+    HttpSource, Lost, Manifest, Measure, MetricSource, Monitor, Objectives, Plan, Protocol, RecordSet, Region, Role, Scenario,
+    Source, Traffic, Unit,
 };
 use cutover::run::event::Event;
 use cutover::sim::{CallRecord, Deed, Outcome, World};

@@ -5,9 +5,7 @@ use super::fields::Fields;
 use super::node::{At, Node};
 use super::problem::show;
 use super::{conditions, value};
-use crate::plan::{
-    Connection, Family, HttpSource, Limit, Measure, MetricSource, Monitor, Protocol, Source, Unit, Vantage,
-};
+use crate::plan::{Connection, Family, HttpSource, Limit, Measure, MetricSource, Monitor, Protocol, Source, Unit, Vantage};
 
 /// Most vantage points; more would be no plan, and their lists are searched.
 const VANTAGES_MAX: usize = 50;
@@ -243,8 +241,7 @@ fn http(cx: &mut Context, node: &Node, f: &mut Fields<'_>) -> Read<HttpSource> {
     let words = [("total", Measure::Total), ("connect", Measure::Connect), ("first-byte", Measure::FirstByte)];
     let measure = f.maybe(cx, "measure", |cx, n| cx.word(n, &words)).unwrap_or(Measure::Total);
     let from = f.maybe(cx, "from", vantage).unwrap_or_else(|| "local".to_owned());
-    let connection =
-        f.maybe(cx, "connection", |cx, n| cx.word(n, &[("fresh", Connection::Fresh), ("kept", Connection::Kept)]));
+    let connection = f.maybe(cx, "connection", |cx, n| cx.word(n, &[("fresh", Connection::Fresh), ("kept", Connection::Kept)]));
     let words = [("any", Protocol::Any), ("http1.1", Protocol::Http1), ("http2", Protocol::Http2)];
     let protocol = f.maybe(cx, "protocol", |cx, n| cx.word(n, &words));
     let words = [("any", Family::Any), ("v4", Family::Ipv4), ("v6", Family::Ipv6)];
