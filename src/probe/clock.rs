@@ -67,7 +67,7 @@ impl Schedule {
         }
         let slot = &mut self.beats[aim.target];
         match slot {
-            Some(beat) if beat.active && beat.aim.until.is_none_or(|until| beat.at() <= until) => {
+            Some(beat) if beat.active && !beat.is_over() => {
                 beat.aim.until = beat.aim.until.zip(aim.until).map(|(old, new)| old.max(new));
             }
             _ => {
@@ -84,14 +84,14 @@ impl Schedule {
             self.heap.pop();
             // An entry of a schedule that another one took the place of.
             let Some(beat) = self.beats[target].as_mut().filter(|beat| beat.active && beat.at() == at) else { continue };
-            if beat.aim.until.is_some_and(|until| at > until) || beat.aim.count.is_some_and(|count| beat.n >= count) {
+            if beat.is_over() {
                 beat.active = false;
                 continue;
             }
             let begin = beat.n;
             let mut missed = None;
             // After a pause of the machine only what could still be answered in time is made up for.
-            while beat.at() + beat.aim.grace < now && beat.aim.count.is_none_or(|count| beat.n < count) {
+            while beat.at() + beat.aim.grace < now && !beat.is_over() {
                 missed = Some(missed.map_or(0, |count: u64| count + 1));
                 beat.go_on();
             }
@@ -112,6 +112,11 @@ impl Beat {
     /// When the next request is due. Counted from the first, so that nothing adds up.
     fn at(&self) -> Instant {
         self.aim.first + self.aim.every * self.step
+    }
+
+    /// True when none is due any more.
+    fn is_over(&self) -> bool {
+        self.aim.until.is_some_and(|until| self.at() > until) || self.aim.count.is_some_and(|count| self.n >= count)
     }
 
     fn go_on(&mut self) {
@@ -203,8 +208,13 @@ mod tests {
         let mut numbers = Vec::new();
         schedule.due(first + SECOND, |due| numbers.push(due.n));
         schedule.aim(Aim { until: Some(first + 9 * SECOND), ..aim(first + 8 * SECOND) });
-        schedule.due(first + 20 * SECOND, |due| numbers.push(due.n));
+        schedule.due(first + 11 * SECOND, |due| numbers.push(due.n));
         assert_eq!(numbers, [0, 1, 2], "numbers go on, so that a reader can see what is missing");
+        // What was not due is not missed either.
+        let mut missed = Vec::new();
+        schedule.aim(Aim { until: Some(first + 13 * SECOND), ..aim(first + 12 * SECOND) });
+        schedule.due(first + 60 * SECOND, |due| missed.push((due.n, due.missed)));
+        assert_eq!(missed, [(3, Some(1))]);
         // A schedule that has said its last word is begun anew, and one that has not is only prolonged.
         let mut schedule = Schedule::default();
         let mut seen = Vec::new();
