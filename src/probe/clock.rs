@@ -220,9 +220,9 @@ mod tests {
         let mut seen = Vec::new();
         schedule.aim(Aim { until: Some(first), ..aim(first) });
         schedule.due(first, |due| seen.push(due.at - first));
-        schedule.aim(Aim { until: Some(first + SECOND), ..aim(first + SECOND / 4) });
+        schedule.aim(Aim { until: Some(first + 2 * SECOND), ..aim(first + SECOND / 4) });
         schedule.due(first + SECOND / 4, |due| seen.push(due.at - first));
-        schedule.aim(Aim { until: Some(first + 2 * SECOND), ..aim(first + SECOND / 2) });
+        schedule.aim(Aim { until: Some(first + 3 * SECOND), ..aim(first + SECOND / 2) });
         schedule.due(first + 2 * SECOND, |due| seen.push(due.at - first));
         assert_eq!(seen, [Duration::ZERO, SECOND / 4, SECOND * 5 / 4]);
     }

@@ -2,7 +2,7 @@
 
 use super::context::{Context, Read};
 use super::fields::Fields;
-use super::node::{At, Node};
+use super::node::{At, Data, Node};
 use super::problem::show;
 use super::{conditions, value};
 use crate::plan::{Connection, Family, HttpSource, Limit, Measure, MetricSource, Monitor, Protocol, Source, Unit, Vantage};
@@ -38,12 +38,13 @@ pub fn read_vantages(cx: &mut Context, sections: &[&Node]) {
 
 /// A program and its arguments. No shell takes it apart, so what is in it arrives as it is written.
 fn command(cx: &mut Context, node: &Node) -> Read<Vec<String>> {
-    let items = cx.list(node)?;
+    // A text that a shell would take apart is the likeliest mistake: it gets the same help as an empty list.
+    let items = if let Data::Text(_) = node.data { &[][..] } else { cx.list(node)? };
     let words: Vec<String> = items.iter().filter_map(|item| cx.scalar(item)).collect();
     if words.first().is_none_or(String::is_empty) || words.iter().any(|word| word.contains('\0')) {
         cx.error_help(
             node.at,
-            "a command is a program and its arguments",
+            "a command is a list: a program and its arguments",
             Some("write it as in `[ssh, -T, probe.example.com, cutover, probe, --agent]`".to_owned()),
         );
         return None;
