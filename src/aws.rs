@@ -241,7 +241,7 @@ impl Aws {
                     .collect();
                 metrics::poll(&self.metrics(&group.region), &metrics, now_ms()).await
             }
-            PollKind::Probe => Err(errors::refused("probes are not made by AWS".to_owned())),
+            PollKind::Probe => Err(errors::refused("probes are not made by AWS")),
         }
     }
 

@@ -152,6 +152,7 @@ pub struct Log {
 
 /// Arguments of `probe`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Probe {
     /// What to measure: http:// or https:// URLs.
     #[arg(required_unless_present = "agent", value_name = "URL")]

@@ -29,7 +29,7 @@ const AGENT_SILENCE_MS: u64 = 60_000;
 /// The `http` monitors of a plan. Dropping it ends the requests and the agents.
 #[derive(Debug)]
 pub struct Feeds {
-    feeds: BTreeMap<MonitorId, Arc<Feed>>,
+    monitors: BTreeMap<MonitorId, Arc<Feed>>,
     /// Who makes requests from here, and its number for each monitor.
     local: Option<(Prober, BTreeMap<MonitorId, usize>)>,
     /// One for each vantage point, and one that reads what is made from here.
@@ -152,24 +152,26 @@ impl Feeds {
         let local = if here.is_empty() { None } else { local(&here, &feeds, &mut tasks, now) };
         for vantage in &plan.vantages {
             let there = of(&vantage.name);
-            let fed: Vec<Arc<Feed>> = there.iter().filter_map(|(id, ..)| feeds.get(id).cloned()).collect();
+            let served: Vec<Arc<Feed>> = there.iter().filter_map(|(id, ..)| feeds.get(id).cloned()).collect();
             if vantage.command.is_empty() {
                 let why = format!("vantage {} is not connected: the plan has no command for it", vantage.name);
-                fed.iter().for_each(|feed| feed.trouble(&why));
-            } else if !fed.is_empty() {
+                for feed in &served {
+                    feed.trouble(&why);
+                }
+            } else if !served.is_empty() {
                 let targets = there.iter().map(|(_, http, every)| Target::of(http, *every)).collect();
                 let job = Job { protocol: PROTOCOL, targets, silence_ms: Some(AGENT_SILENCE_MS) };
-                tasks.spawn(vantage::keep(Post::new(&vantage.name, &vantage.command, &job, fed), now));
+                tasks.spawn(vantage::keep(Post::new(&vantage.name, &vantage.command, &job, served), now));
             }
         }
-        Feeds { feeds, local, _tasks: tasks }
+        Feeds { monitors: feeds, local, _tasks: tasks }
     }
 
     /// Asks for everything that was measured of a monitor since the last time. Who asks at the monitor's own interval
     /// gets samples on a schedule that keeps to it whatever the answers take; who asks less often gets one made for the
     /// question. The future ends within a quarter of a minute.
     pub fn ask(&self, monitor: MonitorId, now: fn() -> Millis) -> impl Future<Output = Vec<Reading>> + Send + 'static {
-        let feed = self.feeds.get(&monitor).cloned();
+        let feed = self.monitors.get(&monitor).cloned();
         let known = feed.as_deref().map_or(0, |feed| self.known(monitor, feed));
         async move {
             match feed {
@@ -208,25 +210,29 @@ fn local(
     tasks: &mut JoinSet<()>,
     now: fn() -> Millis,
 ) -> Option<(Prober, BTreeMap<MonitorId, usize>)> {
-    let fed: Vec<Arc<Feed>> = here.iter().filter_map(|(id, ..)| feeds.get(id).cloned()).collect();
+    let served: Vec<Arc<Feed>> = here.iter().filter_map(|(id, ..)| feeds.get(id).cloned()).collect();
     let sources = here.iter().map(|(_, http, _)| (*http).clone()).collect();
     match Prober::start(Probe::new, sources, in_flight_max()) {
         Ok((prober, mut outcomes)) => {
             tasks.spawn(async move {
                 while let Some(outcome) = outcomes.recv().await {
-                    let Some(feed) = fed.get(outcome.target) else { continue };
+                    let Some(feed) = served.get(outcome.target) else { continue };
                     let value = match outcome.what {
                         Measured::Sample { late_us, sample } => sample.value(feed.measure, late_us),
                         Measured::Skipped { why, .. } => Value::Missing(format!("not measured: {why}")),
                     };
                     feed.push(now(), value);
                 }
-                fed.iter().for_each(|feed| feed.trouble("this machine cannot probe: the probing thread has ended"));
+                for feed in &served {
+                    feed.trouble("this machine cannot probe: the probing thread has ended");
+                }
             });
             Some((prober, here.iter().enumerate().map(|(number, (id, ..))| (*id, number)).collect()))
         }
         Err(error) => {
-            fed.iter().for_each(|feed| feed.trouble(&format!("this machine cannot probe: {error}")));
+            for feed in &served {
+                feed.trouble(&format!("this machine cannot probe: {error}"));
+            }
             None
         }
     }

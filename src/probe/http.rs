@@ -111,7 +111,8 @@ async fn run(probe: &Probe, source: &HttpSource, lines: &Lines, deadline: Instan
             }
         }
     }
-    let line = open(probe, source, &place, deadline, sample).await?;
+    // A handshake is a large future; on the heap it goes when the connection is there.
+    let line = Box::pin(open(probe, source, &place, deadline, sample)).await?;
     exchange(line, &place, keeps.then_some(lines), deadline, sample)
         .await
         .map_err(|error| if error == UNASKED { "closed".to_owned() } else { error })

@@ -62,7 +62,9 @@ pub(super) async fn keep(post: Post, now: fn() -> Millis) {
         let begin = Instant::now();
         let why = format!("vantage {} {}", post.name, session(&post, now).await);
         tracing::warn!("{why}");
-        post.feeds.iter().for_each(|feed| feed.trouble(&why));
+        for feed in &post.feeds {
+            feed.trouble(&why);
+        }
         if begin.elapsed() >= LIVED {
             pause = PAUSE.0;
         }
@@ -276,7 +278,7 @@ async fn read_troubles(mut stderr: ChildStderr, said: Arc<Mutex<Vec<u8>>>) {
 fn trouble(said: &[u8]) -> String {
     let text = String::from_utf8_lossy(said);
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let telling = lines().find(|line| line.to_ascii_lowercase().contains("error")).or_else(|| lines().last());
+    let telling = lines().find(|line| line.to_ascii_lowercase().contains("error")).or_else(|| lines().next_back());
     telling.map(shown).unwrap_or_default()
 }
 
