@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
@@ -20,7 +20,6 @@ pub use self::identity::Identity;
 use self::keys::Keys;
 use crate::cloud::{Answer, Call, Failure, FailureKind, Millis, PollGroup, PollKind, Query, Reading, Receipt};
 use crate::plan::{Action, MetricSource, MonitorId, Plan, ROUTE53_REGION, Source};
-use crate::probe::Probe;
 
 mod checks;
 mod errors;
@@ -51,7 +50,6 @@ struct Inner {
     route53: aws_sdk_route53::Client,
     stacks: Mutex<BTreeMap<String, aws_sdk_cloudformation::Client>>,
     metrics: Mutex<BTreeMap<String, aws_sdk_cloudwatch::Client>>,
-    probe: OnceLock<Probe>,
 }
 
 impl Aws {
@@ -110,7 +108,6 @@ impl Aws {
             route53: aws_sdk_route53::Client::from_conf(route53),
             stacks: Mutex::default(),
             metrics: Mutex::default(),
-            probe: OnceLock::new(),
             keys,
             config,
         };
@@ -131,9 +128,8 @@ impl Aws {
     /// As classified in [`crate::cloud::FailureKind`]. A monitor that cannot be seen while others can is no error
     /// but a missing value.
     pub async fn ask(&self, plan: &Plan, groups: &[PollGroup], query: &Query) -> Result<Answer, Failure> {
-        // A probe takes no credentials, and the provider of credentials is no service.
-        let probe = |index: usize| groups.get(index).is_some_and(|group| group.kind == PollKind::Probe);
-        let unsigned = matches!(query, Query::Credentials) || matches!(query, Query::Poll(index) if probe(*index));
+        // The provider of credentials is no service.
+        let unsigned = matches!(query, Query::Credentials);
         // The SDK's futures are large; one that is kept in two places would be twice as large.
         let answer = Box::pin(self.answer(plan, groups, query));
         if unsigned { answer.await } else { self.noting(answer).await }
@@ -245,17 +241,7 @@ impl Aws {
                     .collect();
                 metrics::poll(&self.metrics(&group.region), &metrics, now_ms()).await
             }
-            PollKind::Probe => {
-                let mut readings = Vec::new();
-                for (id, source) in sources() {
-                    if let Source::Http(http) = source {
-                        // Loading the roots reads files, so it waits until somebody probes.
-                        let value = self.inner.probe.get_or_init(Probe::new).read(http).await;
-                        readings.push((id, Reading { at: now_ms(), value }));
-                    }
-                }
-                Ok(readings)
-            }
+            PollKind::Probe => Err(errors::refused("probes are not made by AWS")),
         }
     }
 

@@ -40,6 +40,13 @@ pub enum Command {
     Check(Check),
     /// Show the journal of a run, or prove that nobody changed it.
     Log(Log),
+    /// Measure how long URLs take to answer, phase by phase; also the agent on a remote vantage point.
+    ///
+    /// Requests are sent at fixed times, whatever the answers take, so a server that stalls shows in the percentiles;
+    /// `from-due` counts from when a request was due. It ends after --count requests to each URL, or with Ctrl-C, with
+    /// percentiles, failures by kind, and the days for which certificates are still valid. Exit code 4 when a URL never
+    /// answered as expected.
+    Probe(Probe),
 }
 
 /// Arguments of `drill`.
@@ -141,6 +148,72 @@ pub struct Log {
     /// The newest entry's hash as it was noted elsewhere: only against it can a cut-off end be noticed.
     #[arg(long, requires = "verify", value_name = "HASH")]
     pub head: Option<String>,
+}
+
+/// Arguments of `probe`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub struct Probe {
+    /// What to measure: http:// or https:// URLs.
+    #[arg(required_unless_present = "agent", value_name = "URL")]
+    pub urls: Vec<String>,
+    /// One JSON object per line: `start`, then `sample` (and `skipped`) lines, at last a `summary`. Durations are in
+    /// microseconds.
+    #[arg(long)]
+    pub json: bool,
+    /// The interval between two requests to one URL.
+    #[arg(long, default_value = "1s", value_parser = duration_ms, value_name = "TIME")]
+    pub every: u64,
+    /// Requests to each URL; without it, until Ctrl-C.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Longest time of one request.
+    #[arg(long, default_value = "5s", value_parser = duration_ms, value_name = "TIME")]
+    pub timeout: u64,
+    /// Connect here and not where DNS says; TLS name and Host header stay the URL's.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub connect_to: Option<String>,
+    /// Keep the connection for the next request; without it, each has one of its own.
+    #[arg(long)]
+    pub keep: bool,
+    /// HTTP/2 only; without TLS by prior knowledge.
+    #[arg(long, conflicts_with = "http1")]
+    pub http2: bool,
+    /// HTTP/1.1 only. Without either, what the server chooses.
+    #[arg(long = "http1.1", id = "http1")]
+    pub http1: bool,
+    /// IPv4 only.
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub ipv4: bool,
+    /// IPv6 only.
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+    /// The status that is expected.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(100..600))]
+    pub status: u16,
+    /// Be the agent on a vantage point: read a job (one line of JSON) from standard input, print as --json does, end when
+    /// the input ends. What a plan's `vantages` run over ssh.
+    #[arg(
+        long,
+        conflicts_with_all = ["urls", "json", "every", "count", "timeout", "connect_to", "keep", "http2", "http1", "ipv4", "ipv6", "status"]
+    )]
+    pub agent: bool,
+}
+
+/// A duration of the command line in milliseconds, written as in a plan: `500ms`, `1s`, `1m30s`.
+fn duration_ms(text: &str) -> Result<u64, String> {
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    let (mut rest, mut total) = (text, 0_u64);
+    let wrong = || format!("`{text}` is no duration; write it as in 500ms, 5s or 1m30s");
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let after = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |length| digits + length);
+        let unit = units.iter().find(|(name, _)| *name == &rest[digits..after]).ok_or_else(wrong)?;
+        total = number.checked_mul(unit.1).and_then(|ms| total.checked_add(ms)).ok_or_else(wrong)?;
+        rest = &rest[after..];
+    }
+    if (10..=3_600_000).contains(&total) { Ok(total) } else { Err("a duration from 10ms to 1h is needed".to_owned()) }
 }
 
 /// Where drills go that nobody asked to keep elsewhere.

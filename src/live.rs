@@ -1,4 +1,5 @@
 //! The backend of a live run: AWS and HTTP probes, each effect a task of its own.
+//! Probes are made on schedules of their own ([`crate::probe::Feeds`]); an effect only collects what they saw.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,9 +8,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::aws::Aws;
-use crate::cloud::{Effect, Failure, FailureKind, Millis, PollGroup, poll_groups};
+use crate::cloud::{Answer, Effect, Failure, FailureKind, Millis, PollGroup, PollKind, Query, poll_groups};
 use crate::engine::Backend;
 use crate::plan::Plan;
+use crate::probe::Feeds;
 use crate::run::event::Event;
 
 /// The longest that any effect may take; the clients' own time-outs are shorter.
@@ -23,13 +25,15 @@ pub struct Live {
     aws: Aws,
     plan: Arc<Plan>,
     groups: Arc<Vec<PollGroup>>,
+    feeds: Feeds,
     answers: mpsc::UnboundedReceiver<Event>,
     sender: mpsc::UnboundedSender<Event>,
     tasks: JoinSet<()>,
 }
 
 impl Live {
-    /// A backend for one plan. From now on it keeps open the connections that the plan's rollbacks need.
+    /// A backend for one plan. From now on it keeps open the connections that the plan's rollbacks need, and the pipes to
+    /// its vantage points.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -45,7 +49,8 @@ impl Live {
                 tokio::time::sleep(WARM_EVERY).await;
             }
         });
-        Live { aws, plan, groups, answers, sender, tasks }
+        let feeds = Feeds::start(&plan, system_now);
+        Live { aws, plan, groups, feeds, answers, sender, tasks }
     }
 }
 
@@ -69,6 +74,17 @@ impl Backend for Live {
         while self.tasks.try_join_next().is_some() {}
         let (aws, plan, groups, sender) =
             (self.aws.clone(), Arc::clone(&self.plan), Arc::clone(&self.groups), self.sender.clone());
+        if let Effect::Ask(query @ Query::Poll(index)) = &effect
+            && let Some(group) = self.groups.get(*index).filter(|group| group.kind == PollKind::Probe)
+            && let [monitor] = group.monitors[..]
+        {
+            let (query, asked) = (query.clone(), self.feeds.ask(monitor, system_now));
+            self.tasks.spawn(async move {
+                let readings = asked.await.into_iter().map(|reading| (monitor, reading)).collect();
+                let _ = sender.send(Event::Answer { query, result: Ok(Answer::Readings(readings)) });
+            });
+            return;
+        }
         self.tasks.spawn(async move {
             let event = match effect {
                 Effect::Ask(query) => {

@@ -46,5 +46,6 @@ async fn command(cli: &Cli) -> commands::Ends {
         Command::Status(args) => commands::status::status(args),
         Command::Check(args) => commands::check::check(args),
         Command::Log(args) => commands::log::log(args),
+        Command::Probe(args) => commands::probe::probe(args).await,
     }
 }

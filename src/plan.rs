@@ -46,6 +46,8 @@ pub struct Plan {
     pub objectives: Objectives,
     /// The record that carries the users' traffic, and how it is observed.
     pub traffic: Option<Traffic>,
+    /// The vantage points that the plan declares, in the order of the file; `local` is not among them.
+    pub vantages: Vec<Vantage>,
     /// Everything observed, in the order of the file.
     pub monitors: Vec<Monitor>,
     /// Every condition of every gate, verify and soak.
@@ -122,6 +124,18 @@ pub struct Traffic {
     pub service: Option<MonitorId>,
 }
 
+/// A place from which `http` monitors measure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vantage {
+    /// Its key in the plan.
+    pub name: String,
+    /// What it is: a server in that country is not a person there (rule 38).
+    pub is: String,
+    /// The command that gives a clean pipe to `cutover probe --agent` there, program first; empty when the plan has none,
+    /// and then nothing is measured from there in a live run.
+    pub command: Vec<String>,
+}
+
 /// Something observed on a schedule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Monitor {
@@ -180,7 +194,7 @@ pub struct MetricSource {
     pub absent_is_zero: bool,
 }
 
-/// One HTTP request per interval on a fresh connection.
+/// One HTTP request per interval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpSource {
     /// `http://` or `https://` URL.
@@ -195,6 +209,50 @@ pub struct HttpSource {
     pub measure: Measure,
     /// Vantage point; `local` is the machine the engine runs on.
     pub from: String,
+    /// Whether every request has a connection of its own.
+    pub connection: Connection,
+    /// The version of HTTP.
+    pub protocol: Protocol,
+    /// Which addresses of the host are tried.
+    pub family: Family,
+}
+
+/// Whether every request has a connection of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Connection {
+    /// A first visit each time: name, connect, handshake.
+    #[default]
+    Fresh,
+    /// The next request of somebody who is there already; a new connection only when the old one is gone or busy.
+    Kept,
+}
+
+/// The version of HTTP that is spoken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// What the server chooses in the TLS handshake; HTTP/1.1 without TLS.
+    #[default]
+    Any,
+    /// HTTP/1.1.
+    #[serde(rename = "http1.1")]
+    Http1,
+    /// HTTP/2; without TLS by prior knowledge.
+    Http2,
+}
+
+/// Which addresses of a host are tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// All of them, IPv4 first.
+    #[default]
+    Any,
+    /// IPv4 only.
+    Ipv4,
+    /// IPv6 only.
+    Ipv6,
 }
 
 /// Which part of an HTTP request is measured.

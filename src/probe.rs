@@ -1,24 +1,54 @@
-//! Probes: what a user would see, measured from here. One fresh connection per request, phases timed one by one.
+//! Probes: what a user would see, with the time of every phase, on a schedule that does not wait for slow answers.
+//!
+//! | Module | What is in it |
+//! |---|---|
+//! | `http`, `line`, `dns` | one request; the connection it goes over; the names it resolves |
+//! | `clock`, `prober` | when requests are due; many targets at once |
+//! | `report` | percentiles, errors by kind, certificates |
+//! | `wire` | the lines that an agent writes, which are also what `cutover probe --json` prints |
+//! | `feed`, `vantage` | what came of it, for a live run; the pipe to an agent on another machine |
+//! | `agent` | the agent itself |
 
 use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::client::{ClientConfig, Resumption};
 
+pub use self::agent::agent;
+pub use self::feed::Feeds;
 pub use self::http::Sample;
-use crate::cloud::Value;
-use crate::plan::HttpSource;
+pub use self::line::Lines;
+pub use self::prober::{Measured, Outcome, Prober, in_flight_max};
+pub use self::report::Report;
+use crate::plan::{HttpSource, Protocol};
 
+mod agent;
+mod clock;
 mod dns;
+mod feed;
 mod http;
+mod line;
+mod prober;
+pub mod report;
+mod url;
+mod vantage;
+pub mod wire;
 
-/// The vantage point that this release has.
-const LOCAL: &str = "local";
+/// True for an `http://` or `https://` URL with a host.
+#[must_use]
+pub fn is_url(text: &str) -> bool {
+    url::place(text).is_some()
+}
+
+/// The vantage point that is always there: the machine on which the engine runs.
+pub const LOCAL: &str = "local";
 
 /// Makes probes. Holds what is worth loading once: root certificates and the system's resolver settings.
 #[derive(Debug, Clone)]
 pub struct Probe {
     tls: Arc<ClientConfig>,
+    tls_http1: Arc<ClientConfig>,
+    tls_http2: Arc<ClientConfig>,
     resolver: dns::Resolver,
 }
 
@@ -49,23 +79,38 @@ impl Probe {
             .expect("ring supports the default protocol versions")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        // Every probe is a first visit: a resumed session would hide what a handshake costs.
+        // Every connection is a first visit: a resumed session would hide what a handshake costs.
         tls.resumption = Resumption::disabled();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Probe { tls: Arc::new(tls), resolver: dns::Resolver::system() }
-    }
-
-    /// Makes one request and says what was seen: the latency that the source measures, or the kind of failure.
-    pub async fn read(&self, source: &HttpSource) -> Value {
-        if source.from != LOCAL {
-            let from = &source.from;
-            return Value::Missing(format!("vantage {from} is not connected: this release measures from local only"));
+        let offering = |protocols: &[&str]| {
+            let mut tls = tls.clone();
+            tls.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+            Arc::new(tls)
+        };
+        Probe {
+            tls: offering(&["h2", "http/1.1"]),
+            tls_http1: offering(&["http/1.1"]),
+            tls_http2: offering(&["h2"]),
+            resolver: dns::Resolver::system(),
         }
-        self.sample(source).await.value(source.measure)
     }
 
-    /// Makes one request from here, wherever the source wants it made from. It takes `timeout_ms` at most.
+    /// Makes one request over a connection of its own, from here, wherever the source wants it made from. It takes
+    /// `timeout_ms` at most.
     pub async fn sample(&self, source: &HttpSource) -> Sample {
-        http::sample(self, source).await
+        http::sample(self, source, &Lines::default()).await
+    }
+
+    /// Makes one request as the source says: over one of these connections if it keeps them. It takes `timeout_ms` at
+    /// most.
+    pub async fn sample_over(&self, source: &HttpSource, lines: &Lines) -> Sample {
+        http::sample(self, source, lines).await
+    }
+
+    fn tls(&self, protocol: Protocol) -> Arc<ClientConfig> {
+        Arc::clone(match protocol {
+            Protocol::Any => &self.tls,
+            Protocol::Http1 => &self.tls_http1,
+            Protocol::Http2 => &self.tls_http2,
+        })
     }
 }

@@ -54,7 +54,7 @@ const RULES: &[Rule] = &[
     rule("plan", &[], IMPURE),
     rule("cloud", &["plan", "run"], IMPURE),
     rule("run", &["plan", "cloud"], IMPURE),
-    rule("aws", &["plan", "cloud", "run::event", "probe"], SCREEN),
+    rule("aws", &["plan", "cloud", "run::event"], SCREEN),
     rule("probe", &["plan", "cloud"], SDK_AND_SCREEN),
     rule("sim", &["plan", "cloud", "run::event"], IMPURE),
     rule("journal", &[], SDK_AND_SCREEN),
@@ -70,7 +70,7 @@ const RULES: &[Rule] = &[
     rule("exit", &[], SDK_AND_SCREEN),
     // From here on backends are named: the wiring.
     rule("drill", &["plan", "cloud", "run", "engine", "sim"], SDK_AND_SCREEN),
-    rule("live", &["plan", "cloud", "run", "engine", "aws"], SDK_AND_SCREEN),
+    rule("live", &["plan", "cloud", "run", "engine", "aws", "probe"], SDK_AND_SCREEN),
     rule(
         "commands",
         &[
@@ -86,6 +86,7 @@ const RULES: &[Rule] = &[
             "ui",
             "drill",
             "live",
+            "probe",
             "sim::World",
             "sim::RULES_VERSION",
             "aws::Aws",

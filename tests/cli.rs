@@ -91,7 +91,8 @@ fn help_is_what_it_was() {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
         format!("$ cutover {}\n{}\n", args.join(" "), desk.cutover(&args).expect(0, "Usage").out)
     };
-    let all: String = ["", "drill", "run", "rollback", "runbook", "status", "check", "log"].into_iter().map(help).collect();
+    let all: String =
+        ["", "drill", "run", "rollback", "runbook", "status", "check", "log", "probe"].into_iter().map(help).collect();
     insta::assert_snapshot!("help", all);
 }
 
@@ -102,6 +103,10 @@ fn usage_is_2() {
     desk.cutover(&["bogus"]).expect(2, "unrecognized subcommand");
     desk.cutover(&["drill", "--json"]).expect(2, "--auto");
     desk.cutover(&["drill", "--auto", "--scenario", "nope"]).expect(2, "region-outage");
+    desk.cutover(&["probe"]).expect(2, "<URL>");
+    desk.cutover(&["probe", "ftp://example.com/"]).expect(2, "no http:// or https:// URL");
+    desk.cutover(&["probe", "--every", "5", "http://example.com/"]).expect(2, "write it as in 500ms");
+    desk.cutover(&["probe", "--agent", "--json"]).expect(2, "cannot be used with");
     desk.cutover(&["log", "nope"]).expect(2, "no such run");
     desk.cutover(&["status", "nope"]).expect(2, "no such run");
     desk.cutover(&["rollback", "nope", "immediate"]).expect(2, "no such run");

@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use cutover::plan::load::{Disk, Files, Loaded, Problems, load, load_path};
-use cutover::plan::{Action, Database, DrillMetric, FaultAt, Source, StackChange, Test, Unit};
+use cutover::plan::{Action, Connection, Database, DrillMetric, Family, FaultAt, Protocol, Source, StackChange, Test, Unit};
 use proptest::prelude::*;
 
 const DRILL: &str = include_str!("../plans/failover-drill.yaml");
@@ -217,7 +217,14 @@ fn a_folder_with_includes_resolves() {
     assert_eq!(gate.over_ms, 180_000);
     assert!(matches!(gate.test, Test::Below(..)));
     let warnings: Vec<&str> = loaded.warnings.iter().filter_map(|w| w.message.split(':').next()).collect();
-    assert_eq!(warnings, ["day-goes-back", "vantage-not-local", "load-balancer-zone", "weights-all-zero"]);
+    assert_eq!(plan.vantages.iter().map(|v| v.name.as_str()).collect::<Vec<_>>(), ["germany", "france"]);
+    let ssh = ["ssh", "-T", "recordings.example.com", "cutover", "probe", "--agent"];
+    assert_eq!((plan.vantages[0].command.len(), &plan.vantages[1].command[..]), (0, &ssh.map(str::to_owned)[..]));
+    let Source::Http(http) = &monitor("api-france").source else { panic!("http") };
+    assert_eq!((http.connection, http.protocol, http.family), (Connection::Kept, Protocol::Http1, Family::Ipv6));
+    let Source::Http(http) = &monitor("api-germany").source else { panic!("http") };
+    assert_eq!((http.connection, http.protocol, http.family), (Connection::Fresh, Protocol::Any, Family::Any));
+    assert_eq!(warnings, ["day-goes-back", "vantage-not-reached", "load-balancer-zone", "weights-all-zero"]);
 }
 
 /// What is pointed out of the drill with a third region and a switch in its rollback.

@@ -1,12 +1,14 @@
 //! `cutover check`: every error of a plan, each with its place.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::Ends;
 use crate::cli::Check;
 use crate::exit::{Exit, Failed};
-use crate::plan::format_ms;
 use crate::plan::load::Problem;
+use crate::plan::{Plan, format_ms};
 
 /// Checks a plan.
 ///
@@ -20,6 +22,7 @@ pub fn check(args: &Check) -> Ends {
             Ok(loaded) => (
                 true,
                 json!({ "ok": true, "plan": loaded.plan.name, "hash": loaded.plan.manifest.hash, "errors": [],
+                        "commands": commands(&loaded.plan),
                         "warnings": loaded.warnings.iter().map(problem).collect::<Vec<_>>() }),
             ),
             Err(problems) => {
@@ -51,8 +54,18 @@ pub fn check(args: &Check) -> Ends {
         plan.days,
         plan.manifest.hash.get(..12).unwrap_or_default()
     );
+    // A plan is code: what a run starts by itself is shown before.
+    for (vantage, command) in commands(plan) {
+        println!("vantage {vantage} runs: {}", command.join(" "));
+    }
     if plan.steps.is_empty() {
         return Err(Failed::new(Exit::PlanInvalid, "the plan has no steps"));
     }
     Ok(Exit::Done)
+}
+
+/// The commands that a run starts by itself, by vantage point.
+fn commands(plan: &Plan) -> BTreeMap<&str, &[String]> {
+    let commands = plan.vantages.iter().filter(|vantage| !vantage.command.is_empty());
+    commands.map(|vantage| (vantage.name.as_str(), vantage.command.as_slice())).collect()
 }

@@ -257,6 +257,7 @@ impl Reader<'_> {
             regions: regions.unwrap_or_default(),
             objectives: objectives.unwrap_or(crate::plan::Objectives { availability_ppm: 0, rto_ms: 0, rpo_ms: 0 }),
             traffic: traffic.flatten(),
+            vantages: std::mem::take(&mut cx.declared),
             monitors: cx.monitors.iter().flatten().cloned().collect(),
             conditions: std::mem::take(&mut cx.conditions),
             phases,

@@ -9,8 +9,9 @@ use cutover::cloud::{
     Answer, Call, ChangeSetInfo, Effect, FailureKind, Millis, Query, Reading, Receipt, StackInfo, Value, poll_groups,
 };
 use cutover::plan::{
-    AliasTarget, Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Fault, FaultAt, FaultKind, HttpSource, Lost,
-    Manifest, Measure, MetricSource, Monitor, Objectives, Plan, RecordSet, Region, Role, Scenario, Source, Traffic, Unit,
+    AliasTarget, Connection, Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Family, Fault, FaultAt, FaultKind,
+    HttpSource, Lost, Manifest, Measure, MetricSource, Monitor, Objectives, Plan, Protocol, RecordSet, Region, Role, Scenario,
+    Source, Traffic, Unit,
 };
 use cutover::run::event::Event;
 use cutover::sim::{CallRecord, Deed, Outcome, World};
@@ -71,6 +72,9 @@ fn http(measure: Measure) -> Source {
         timeout_ms: 5_000,
         measure,
         from: "local".into(),
+        connection: Connection::Fresh,
+        protocol: Protocol::Any,
+        family: Family::Any,
     })
 }
 
@@ -126,6 +130,7 @@ fn plan_of(records: Vec<RecordSet>, change: impl FnOnce(&mut Plan)) -> Arc<Plan>
             seen: vec![(IRELAND.into(), REQUESTS_IRELAND), (FRANKFURT.into(), REQUESTS_FRANKFURT)],
             service: Some(USERS),
         }),
+        vantages: Vec::new(),
         monitors,
         conditions: Vec::new(),
         phases: Vec::new(),

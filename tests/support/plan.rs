@@ -13,6 +13,7 @@ pub fn plan(monitors: Vec<Monitor>) -> Plan {
         regions: Vec::new(),
         objectives: Objectives { availability_ppm: 999_000, rto_ms: 600_000, rpo_ms: 600_000 },
         traffic: None,
+        vantages: Vec::new(),
         monitors,
         conditions: Vec::new(),
         phases: Vec::new(),

@@ -163,15 +163,16 @@ pub fn unit_of(cx: &mut Context, at: At, source: &Source, stat: Stat) -> Read<Un
     }
 }
 
-/// This release measures from `local` only, so that in a live run such a gate would stay unknown for good.
+/// Without a command nothing is measured from there, so that in a live run such a gate would stay unknown for good.
 fn warn_of_vantage(cx: &mut Context, node: &Node, monitor: usize, purpose: Purpose) {
     let Some(Some(read)) = cx.monitors.get(monitor) else { return };
     let Source::Http(http) = &read.source else { return };
-    if http.from != "local" && purpose == Purpose::Gate {
+    let reachable = cx.declared.iter().any(|vantage| vantage.name == http.from && !vantage.command.is_empty());
+    if http.from != "local" && !reachable && purpose == Purpose::Gate {
         let message = format!(
-            "vantage-not-local: a live run has no readings of `{}` from `{}`, so this gate never opens there",
-            read.name, http.from
+            "vantage-not-reached: `{}` has no `command`, so a live run has no readings of `{}` and this gate never opens there",
+            http.from, read.name
         );
-        cx.warn(node.at, message, Some("gate on a monitor with `from: local`".to_owned()));
+        cx.warn(node.at, message, Some("say how to reach it, or gate on a monitor with `from: local`".to_owned()));
     }
 }

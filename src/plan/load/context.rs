@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::node::{At, Data, Key, Node};
 use super::problem::{Problem, show};
 use super::value;
-use crate::plan::{Condition, ConditionId, Monitor, MonitorId, Quantity, StepId, Unit};
+use crate::plan::{Condition, ConditionId, Monitor, MonitorId, Quantity, StepId, Unit, Vantage};
 
 /// Most problems that are listed; whoever has more mends these first.
 const PROBLEMS_MAX: usize = 50;
@@ -33,6 +33,8 @@ pub struct Context {
     pub regions: Vec<String>,
     /// Vantage points' names, `local` among them.
     pub vantages: Vec<String>,
+    /// The vantage points that the plan declares.
+    pub declared: Vec<Vantage>,
     /// Monitors' names → number.
     pub monitor_ids: HashMap<String, MonitorId>,
     /// The monitors that could be read.

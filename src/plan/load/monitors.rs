@@ -2,10 +2,10 @@
 
 use super::context::{Context, Read};
 use super::fields::Fields;
-use super::node::{At, Node};
+use super::node::{At, Data, Node};
 use super::problem::show;
 use super::{conditions, value};
-use crate::plan::{HttpSource, Limit, Measure, MetricSource, Monitor, Source, Unit};
+use crate::plan::{Connection, Family, HttpSource, Limit, Measure, MetricSource, Monitor, Protocol, Source, Unit, Vantage};
 
 /// Most vantage points; more would be no plan, and their lists are searched.
 const VANTAGES_MAX: usize = 50;
@@ -17,8 +17,10 @@ pub fn read_vantages(cx: &mut Context, sections: &[&Node]) {
     cx.vantages.push("local".to_owned());
     for section in sections {
         for (key, node) in cx.entries(section).unwrap_or_default() {
+            let mut declared = Vantage { name: key.text.clone(), is: String::new(), command: Vec::new() };
             if let Some(mut f) = Fields::of(cx, node, format!("the vantage point `{}`", show(&key.text))) {
-                f.need(cx, "is", Context::words);
+                declared.is = f.need(cx, "is", Context::words).unwrap_or_default();
+                declared.command = f.maybe(cx, "command", command).unwrap_or_default();
                 f.finish(cx);
             }
             if !cx.check_name(key.at, &key.text) {
@@ -28,9 +30,26 @@ pub fn read_vantages(cx: &mut Context, sections: &[&Node]) {
                 cx.error(key.at, format!("a plan has at most {VANTAGES_MAX} vantage points"));
             } else {
                 cx.vantages.push(key.text.clone());
+                cx.declared.push(declared);
             }
         }
     }
+}
+
+/// A program and its arguments. No shell takes it apart, so what is in it arrives as it is written.
+fn command(cx: &mut Context, node: &Node) -> Read<Vec<String>> {
+    // A text that a shell would take apart is the likeliest mistake: it gets the same help as an empty list.
+    let items = if let Data::Text(_) = node.data { &[][..] } else { cx.list(node)? };
+    let words: Vec<String> = items.iter().filter_map(|item| cx.scalar(item)).collect();
+    if words.first().is_none_or(String::is_empty) || words.iter().any(|word| word.contains('\0')) {
+        cx.error_help(
+            node.at,
+            "a command is a list: a program and its arguments",
+            Some("write it as in `[ssh, -T, probe.example.com, cutover, probe, --agent]`".to_owned()),
+        );
+        return None;
+    }
+    Some(words)
 }
 
 /// Reads `monitors:`. A monitor that is wrong keeps its name and number, so that its users are not reported too.
@@ -75,7 +94,7 @@ fn monitor(cx: &mut Context, node: &Node, name: &str) -> Read<Monitor> {
         Some((_, n)) => (http(cx, n, &mut f).map(Source::Http), Some(f.maybe(cx, "region", Context::region)), 5_000),
         None => {
             // Without a source nothing can be said about the other keys.
-            for key in ["region", "limit", "connect-to", "status", "timeout", "measure", "from"] {
+            for key in ["region", "limit", "connect-to", "status", "timeout", "measure", "from", "connection", "protocol", "ip"] {
                 f.get(cx, key);
             }
             (None, None, 0)
@@ -223,7 +242,22 @@ fn http(cx: &mut Context, node: &Node, f: &mut Fields<'_>) -> Read<HttpSource> {
     let words = [("total", Measure::Total), ("connect", Measure::Connect), ("first-byte", Measure::FirstByte)];
     let measure = f.maybe(cx, "measure", |cx, n| cx.word(n, &words)).unwrap_or(Measure::Total);
     let from = f.maybe(cx, "from", vantage).unwrap_or_else(|| "local".to_owned());
-    Some(HttpSource { url: url?, connect_to, status: u16::try_from(status).ok()?, timeout_ms, measure, from })
+    let connection = f.maybe(cx, "connection", |cx, n| cx.word(n, &[("fresh", Connection::Fresh), ("kept", Connection::Kept)]));
+    let words = [("any", Protocol::Any), ("http1.1", Protocol::Http1), ("http2", Protocol::Http2)];
+    let protocol = f.maybe(cx, "protocol", |cx, n| cx.word(n, &words));
+    let words = [("any", Family::Any), ("v4", Family::Ipv4), ("v6", Family::Ipv6)];
+    let family = f.maybe(cx, "ip", |cx, n| cx.word(n, &words));
+    Some(HttpSource {
+        url: url?,
+        connect_to,
+        status: u16::try_from(status).ok()?,
+        timeout_ms,
+        measure,
+        from,
+        connection: connection.unwrap_or_default(),
+        protocol: protocol.unwrap_or_default(),
+        family: family.unwrap_or_default(),
+    })
 }
 
 fn url(cx: &mut Context, node: &Node) -> Read<String> {
