@@ -1,7 +1,7 @@
 //! The live backend: asks and changes the real cloud. It keeps the promises of [`crate::cloud`] and nothing more:
 //! no retries, no waiting, no memory. Whether to ask again is the core's to decide (rule 30).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,8 +18,10 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 
 pub use self::identity::Identity;
 use self::keys::Keys;
-use crate::cloud::{Answer, Call, Failure, FailureKind, Millis, PollGroup, PollKind, Query, Reading, Receipt};
-use crate::plan::{Action, MetricSource, MonitorId, Plan, ROUTE53_REGION, Source};
+use crate::cloud::{
+    Answer, Call, Failure, FailureKind, Millis, PollGroup, PollKind, Query, Reading, Receipt, metrics_of, warm_regions,
+};
+use crate::plan::{MonitorId, Plan, ROUTE53_REGION, Source};
 
 mod checks;
 mod errors;
@@ -208,9 +210,7 @@ impl Aws {
     /// of Route 53 are not among them: the engine reads the records over the same client once a minute, and a connection
     /// stays open for 90 seconds after its last use. What the services answer does not matter and is not looked at.
     pub async fn warm(&self, plan: &Plan) {
-        let steps = || plan.rollbacks.iter().flat_map(|rollback| &rollback.steps);
-        let stacks: BTreeSet<&str> = steps().filter_map(|step| stack_region(&step.action)).collect();
-        let switches: BTreeSet<&str> = steps().filter_map(|step| switch_region(&step.action)).collect();
+        let (stacks, switches) = warm_regions(plan);
         let stacks = stacks.into_iter().map(async |region| {
             let _ = self.stacks(region).describe_account_limits().send().await;
         });
@@ -232,15 +232,7 @@ impl Aws {
                     .collect();
                 stacks::poll(&self.stacks(&group.region), &stacks, now_ms()).await
             }
-            PollKind::Metrics => {
-                let metrics: Vec<(MonitorId, &MetricSource)> = sources()
-                    .filter_map(|(id, source)| match source {
-                        Source::Metric(metric) => Some((id, metric)),
-                        Source::Stack { .. } | Source::Http(_) => None,
-                    })
-                    .collect();
-                metrics::poll(&self.metrics(&group.region), &metrics, now_ms()).await
-            }
+            PollKind::Metrics => metrics::poll(&self.metrics(&group.region), &metrics_of(plan, group), now_ms()).await,
             PollKind::Probe => Err(errors::refused("probes are not made by AWS")),
         }
     }
@@ -262,20 +254,6 @@ impl Aws {
             aws_sdk_cloudwatch::Client::from_conf(config.region(Region::new(region.to_owned())).build())
         };
         clients.entry(region.to_owned()).or_insert_with(make).clone()
-    }
-}
-
-fn stack_region(action: &Action) -> Option<&str> {
-    match action {
-        Action::Stack(stack) => Some(&stack.region),
-        _ => None,
-    }
-}
-
-fn switch_region(action: &Action) -> Option<&str> {
-    match action {
-        Action::Switch(switch) => Some(&switch.region),
-        _ => None,
     }
 }
 

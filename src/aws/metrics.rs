@@ -13,14 +13,10 @@ use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricDatum, MetricStat, ScanBy, StatusCode};
 
 use super::errors;
-use crate::cloud::{Failure, Millis, Reading, Receipt, Value};
+use crate::cloud::{Failure, MetricBatch, Millis, Reading, Receipt, Value, metric_batches};
 use crate::plan::{MetricSource, MonitorId};
 
 const OPERATION: &str = "cloudwatch GetMetricData";
-/// How far back one request looks, unless a period is so long that three of them need more.
-const WINDOW_MS: i64 = 15 * 60_000;
-/// AWS's bound on the queries of one call.
-const QUERIES_MAX: usize = 500;
 /// An answer that goes on for more pages than this is not one we asked for.
 const PAGES_MAX: usize = 20;
 /// CloudWatch publishes a point up to about two minutes late (rule 33).
@@ -62,19 +58,11 @@ pub(super) async fn poll(
     monitors: &[(MonitorId, &MetricSource)],
     now: Millis,
 ) -> Result<Vec<(MonitorId, Reading)>, Failure> {
-    // One request has one window. Usually all periods are short and this is a single call; a metric that comes
-    // daily must not make the call ask for days of minutes of all the others.
-    let mut by_window: BTreeMap<i64, Vec<(MonitorId, &MetricSource)>> = BTreeMap::new();
-    for &(id, source) in monitors {
-        by_window.entry(WINDOW_MS.max(source.period_ms.saturating_mul(3))).or_default().push((id, source));
-    }
     let mut readings = Vec::with_capacity(monitors.len());
-    for (window_ms, group) in by_window {
-        for batch in group.chunks(QUERIES_MAX) {
-            let series = fetch(client, batch, now - window_ms, now).await?;
-            for (index, &(id, source)) in batch.iter().enumerate() {
-                readings.push((id, reading(source, series.get(&format!("m{index}")), now)));
-            }
+    for MetricBatch { window_ms, metrics } in metric_batches(monitors) {
+        let series = fetch(client, &metrics, now - window_ms, now).await?;
+        for (index, (id, source)) in metrics.into_iter().enumerate() {
+            readings.push((id, reading(source, series.get(&format!("m{index}")), now)));
         }
     }
     readings.sort_by_key(|(id, _)| *id);

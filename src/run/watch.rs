@@ -347,9 +347,11 @@ impl Watch {
         let service = plan.traffic.as_ref().and_then(|t| t.service);
         let seen: Vec<MonitorId> = plan.traffic.iter().flat_map(|t| t.seen.iter().map(|s| s.1)).collect();
         for (index, group) in self.groups.iter().enumerate() {
-            let mut interval = IDLE_MS;
+            let mut interval = i64::MAX;
             for monitor in &group.monitors {
                 let every = plan.monitors[*monitor].every_ms;
+                // What nothing depends on is not read more often than it asks for.
+                interval = interval.min(every.max(IDLE_MS));
                 if Some(*monitor) == service || seen.contains(monitor) {
                     interval = interval.min(every.max(IDLE_SERVICE_MS));
                 }
@@ -366,7 +368,6 @@ impl Watch {
                         interval = interval.min(every.max((condition.for_ms / 500).min(60_000)));
                     }
                 }
-                interval = interval.max(every.min(IDLE_MS));
             }
             if self.prepared.is_some() {
                 interval = interval.min(5_000);
@@ -377,6 +378,12 @@ impl Watch {
             }
             self.interval[index] = interval;
         }
+    }
+
+    /// The interval that a group has now, in milliseconds.
+    #[must_use]
+    pub fn interval_ms(&self, group: usize) -> i64 {
+        self.interval[group]
     }
 
     /// The groups that are due, and the next time that one will be.
