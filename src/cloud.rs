@@ -397,6 +397,21 @@ const METRIC_WINDOW_MS: i64 = 15 * 60_000;
 /// AWS's bound on the queries of one `GetMetricData` (rule 25).
 const METRIC_QUERIES_MAX: usize = 500;
 
+/// The word for a metric that is there and has given no point lately.
+pub const NO_DATA_YET: &str = "no data yet";
+/// How often a backend asks at most why a metric is silent, in milliseconds.
+pub const LIST_EVERY_MS: i64 = 300_000;
+/// The same where silence means zero, so that it is nothing unusual.
+pub const LIST_ZERO_EVERY_MS: i64 = 3_600_000;
+
+/// The regions in which a metric of a plan may be: those that take part, and those in which something is read.
+#[must_use]
+pub fn metric_regions(plan: &Plan) -> Vec<&str> {
+    let read = plan.monitors.iter().filter(|m| matches!(m.source, Source::Metric(_))).filter_map(|m| m.region.as_deref());
+    let regions: BTreeSet<&str> = plan.regions.iter().map(|r| r.name.as_str()).chain(read).collect();
+    regions.into_iter().collect()
+}
+
 /// The metrics that one `GetMetricData` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricBatch<'a> {

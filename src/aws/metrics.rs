@@ -52,12 +52,20 @@ struct Series {
     status: Option<StatusCode>,
 }
 
+/// What a poll gave of one metric.
+pub(super) enum Polled {
+    /// What it reads.
+    Reading(Reading),
+    /// CloudWatch took the question and has no point that is over.
+    Silent,
+}
+
 /// Reads the newest complete value of every metric.
 pub(super) async fn poll(
     client: &Client,
     monitors: &[(MonitorId, &MetricSource)],
     now: Millis,
-) -> Result<Vec<(MonitorId, Reading)>, Failure> {
+) -> Result<Vec<(MonitorId, Polled)>, Failure> {
     let mut readings = Vec::with_capacity(monitors.len());
     for MetricBatch { window_ms, metrics } in metric_batches(monitors) {
         let series = fetch(client, &metrics, now - window_ms, now).await?;
@@ -113,8 +121,8 @@ fn query(index: usize, source: &MetricSource) -> MetricDataQuery {
 }
 
 /// The newest complete point as a reading; its time is the end of its period.
-fn reading(source: &MetricSource, series: Option<&Series>, now: Millis) -> Reading {
-    let missing = |why: &str| Reading { at: now, value: Value::Missing(why.to_owned()) };
+fn reading(source: &MetricSource, series: Option<&Series>, now: Millis) -> Polled {
+    let missing = |why: &str| Polled::Reading(Reading { at: now, value: Value::Missing(why.to_owned()) });
     let Some(Series { points, status: Some(status) }) = series else {
         return missing("the answer does not mention the metric");
     };
@@ -130,10 +138,11 @@ fn reading(source: &MetricSource, series: Option<&Series>, now: Millis) -> Readi
     // Where no data means zero, a point that should long have had a successor says nothing about now.
     let stale_ms = source.period_ms.saturating_mul(3).saturating_add(PUBLICATION_MS);
     match newest {
-        Some((end, _)) if source.absent_is_zero && now - end > stale_ms => Reading { at: now, value: Value::Number(0) },
-        Some((end, value)) => Reading { at: end, value: scaled(value, source.scale) },
-        None if source.absent_is_zero => Reading { at: now, value: Value::Number(0) },
-        None => missing("no data"),
+        Some((end, _)) if source.absent_is_zero && now - end > stale_ms => {
+            Polled::Reading(Reading { at: now, value: Value::Number(0) })
+        }
+        Some((end, value)) => Polled::Reading(Reading { at: end, value: scaled(value, source.scale) }),
+        None => Polled::Silent,
     }
 }
 
@@ -152,6 +161,7 @@ fn scaled(value: f64, scale: i64) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::silence;
     use super::*;
     use crate::plan::Unit;
 
@@ -168,6 +178,14 @@ mod tests {
             scale: 1_000_000,
             replication: false,
             absent_is_zero,
+        }
+    }
+
+    /// What is read where nobody could say why a metric is silent.
+    fn reading(source: &MetricSource, series: Option<&Series>, now: Millis) -> Reading {
+        match super::reading(source, series, now) {
+            Polled::Reading(reading) => reading,
+            Polled::Silent => silence::word(&silence::Listed::Unsaid, source, now),
         }
     }
 

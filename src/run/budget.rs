@@ -18,7 +18,9 @@ use super::job::POLL_MS;
 use super::ready;
 use super::state::Run;
 use super::watch::Watch;
-use crate::cloud::{PollKind, metric_batches, metrics_of, poll_groups, warm_regions};
+use crate::cloud::{
+    LIST_EVERY_MS, LIST_ZERO_EVERY_MS, PollKind, metric_batches, metric_regions, metrics_of, poll_groups, warm_regions,
+};
 use crate::plan::{Action, Plan, ROUTE53_REGION};
 
 /// A day in milliseconds.
@@ -76,6 +78,9 @@ pub struct Budget {
     pub lines: Vec<Line>,
     /// Metrics that are asked for a day.
     pub metrics_per_day: Cadences,
+    /// `ListMetrics` a day at the most, if every metric is silent: it is asked why only while one is. A metric that is found
+    /// where it should be takes one call, one that is not takes one for every region of the plan.
+    pub listings_per_day: i64,
     /// Length of the plan in days.
     pub days: i64,
     /// Requests a minute that Route 53 gets at the most: a rollback is on the screen and a change is waited for.
@@ -88,10 +93,12 @@ pub fn budget(plan: &Plan) -> Budget {
     let mut budget = Budget {
         lines: Vec::new(),
         metrics_per_day: Cadences::default(),
+        listings_per_day: 0,
         days: i64::from(plan.days),
         route53_peak_per_minute: 0,
     };
     let (idle, full) = watches(plan);
+    let regions = i64::try_from(metric_regions(plan).len()).unwrap_or(i64::MAX);
     for (index, group) in poll_groups(plan).iter().enumerate() {
         let polls = Cadences { idle: per_day(idle.interval_ms(index)), full: per_day(full.interval_ms(index)) };
         match group.kind {
@@ -104,6 +111,10 @@ pub fn budget(plan: &Plan) -> Budget {
                 let calls = i64::try_from(metric_batches(&metrics).len()).unwrap_or(i64::MAX);
                 budget.add(&group.region, "cloudwatch", "GetMetricData", polls.times(calls));
                 budget.metrics_per_day.add(polls, i64::try_from(metrics.len()).unwrap_or(i64::MAX));
+                for (_, metric) in metrics {
+                    let every = if metric.absent_is_zero { LIST_ZERO_EVERY_MS } else { LIST_EVERY_MS };
+                    budget.listings_per_day += per_day(every) * regions;
+                }
             }
             PollKind::Probe => {}
         }
@@ -215,6 +226,10 @@ impl Budget {
         };
         lines.extend(self.lines.iter().map(|l| row(&l.region, &format!("{} {}", l.service, l.operation), l.per_day)));
         lines.push(row("all", "", sum));
+        if self.listings_per_day > 0 {
+            let most = Cadences { idle: 0, full: self.listings_per_day };
+            lines.push(row("", "ListMetrics, if all metrics were silent", most));
+        }
         let (day, plan) = (self.microdollars_per_day(), self.microdollars());
         lines.push(row("", "metrics asked for", self.metrics_per_day));
         lines.push(format!("{:<16} {:<42} {:>8} {:>8}", "", "dollars a day", dollars(day.idle), dollars(day.full)));

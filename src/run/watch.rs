@@ -10,10 +10,10 @@ use super::event::Event;
 use super::gate::{self, Tracker};
 use super::snapshot::Freshness;
 use crate::cloud::{
-    Answer, CallId, ChangeSetInfo, Effect, Failure, Millis, PollGroup, PollKind, Query, Reading, StackEvent, StackInfo, Value,
-    poll_groups,
+    Answer, CallId, ChangeSetInfo, Effect, Failure, Millis, NO_DATA_YET, PollGroup, PollKind, Query, Reading, StackEvent,
+    StackInfo, Value, poll_groups,
 };
-use crate::plan::{ConditionId, MonitorId, Plan, Source};
+use crate::plan::{ConditionId, MonitorId, Plan, Source, format_ms};
 
 /// Most samples that one ring keeps.
 const RING: usize = 2_000;
@@ -181,7 +181,13 @@ impl Watch {
             }
         };
         let mut alarmed = false;
-        for (monitor, reading) in readings {
+        for (monitor, mut reading) in readings {
+            // What has told values before and tells none now is not new: it is old.
+            if let (Value::Missing(why), Some(told)) = (&mut reading.value, self.rings[monitor].told)
+                && why == NO_DATA_YET
+            {
+                *why = format!("stale: no data for {}", format_ms((now - told) / 60_000 * 60_000));
+            }
             alarmed |= matches!(reading.value, Value::Failed(_)) || self.rings[monitor].last_failed.is_some();
             let gap_ms = self.stale_after_ms(plan, monitor);
             let ring = &mut self.rings[monitor];
