@@ -120,8 +120,8 @@ fn no_silence_keeps_a_gate_open_for_longer_than_its_reading_is_fresh() {
             }
             let Verdict::Unknown(why) = stage.gate(monitor) else { panic!("{monitor} {case}: {:?}", stage.gate(monitor)) };
             // What had data and has none any more is called stale, with its age.
-            let stale = ["empty", "not yet"].contains(&case);
-            assert!(why.contains(if stale { "stale" } else { word }), "{monitor} {case}: {why}");
+            let grown_old = ["empty", "not yet"].contains(&case);
+            assert!(why.contains(if grown_old { "stale" } else { word }), "{monitor} {case}: {why}");
 
             // Silence is not what was asked for either, so it takes one good reading to open again.
             stage.hears(monitor, Ok(vec![good(monitor)]));

@@ -193,7 +193,7 @@ mod tests {
         let (metric, zero) = (source(false), source(true));
         let mut silent: Vec<(MonitorId, &MetricSource)> = (0..7).map(|id| (id, &metric)).collect();
         silent.push((7, &zero));
-        let mut ask = |now: Millis, silent: &[(MonitorId, &MetricSource)]| {
+        let ask = |now: Millis, silent: &[(MonitorId, &MetricSource)]| {
             let asked: Vec<MonitorId> = silence.due("here", silent, now).into_iter().map(|(id, _)| id).collect();
             for id in &asked {
                 silence.known.lock().unwrap().insert(("here".into(), *id), (now, Listed::Nowhere));
