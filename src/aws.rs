@@ -1,7 +1,7 @@
 //! The live backend: asks and changes the real cloud. It keeps the promises of [`crate::cloud`] and nothing more:
-//! no retries, no waiting, no memory. Whether to ask again is the core's to decide (rule 30).
+//! no retries, no waiting, no memory but for why a metric is silent. Whether to ask again is the core's to decide (rule 30).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,8 +18,13 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 
 pub use self::identity::Identity;
 use self::keys::Keys;
-use crate::cloud::{Answer, Call, Failure, FailureKind, Millis, PollGroup, PollKind, Query, Reading, Receipt};
-use crate::plan::{Action, MetricSource, MonitorId, Plan, ROUTE53_REGION, Source};
+use self::metrics::Polled;
+use self::silence::Silence;
+use crate::cloud::{
+    Answer, Call, Failure, FailureKind, Millis, PollGroup, PollKind, Query, Reading, Receipt, metric_regions, metrics_of,
+    warm_regions,
+};
+use crate::plan::{MetricSource, MonitorId, Plan, ROUTE53_REGION, Source};
 
 mod checks;
 mod errors;
@@ -27,6 +32,7 @@ mod identity;
 mod keys;
 mod metrics;
 mod records;
+mod silence;
 mod stacks;
 
 /// Time-out of TCP connect and TLS handshake.
@@ -50,6 +56,7 @@ struct Inner {
     route53: aws_sdk_route53::Client,
     stacks: Mutex<BTreeMap<String, aws_sdk_cloudformation::Client>>,
     metrics: Mutex<BTreeMap<String, aws_sdk_cloudwatch::Client>>,
+    silence: Silence,
 }
 
 impl Aws {
@@ -108,6 +115,7 @@ impl Aws {
             route53: aws_sdk_route53::Client::from_conf(route53),
             stacks: Mutex::default(),
             metrics: Mutex::default(),
+            silence: Silence::default(),
             keys,
             config,
         };
@@ -208,9 +216,7 @@ impl Aws {
     /// of Route 53 are not among them: the engine reads the records over the same client once a minute, and a connection
     /// stays open for 90 seconds after its last use. What the services answer does not matter and is not looked at.
     pub async fn warm(&self, plan: &Plan) {
-        let steps = || plan.rollbacks.iter().flat_map(|rollback| &rollback.steps);
-        let stacks: BTreeSet<&str> = steps().filter_map(|step| stack_region(&step.action)).collect();
-        let switches: BTreeSet<&str> = steps().filter_map(|step| switch_region(&step.action)).collect();
+        let (stacks, switches) = warm_regions(plan);
         let stacks = stacks.into_iter().map(async |region| {
             let _ = self.stacks(region).describe_account_limits().send().await;
         });
@@ -232,17 +238,28 @@ impl Aws {
                     .collect();
                 stacks::poll(&self.stacks(&group.region), &stacks, now_ms()).await
             }
-            PollKind::Metrics => {
-                let metrics: Vec<(MonitorId, &MetricSource)> = sources()
-                    .filter_map(|(id, source)| match source {
-                        Source::Metric(metric) => Some((id, metric)),
-                        Source::Stack { .. } | Source::Http(_) => None,
-                    })
-                    .collect();
-                metrics::poll(&self.metrics(&group.region), &metrics, now_ms()).await
-            }
+            PollKind::Metrics => self.poll_metrics(plan, group).await,
             PollKind::Probe => Err(errors::refused("probes are not made by AWS")),
         }
+    }
+
+    /// Reads the metrics of a region, and finds a word for those that say nothing.
+    async fn poll_metrics(&self, plan: &Plan, group: &PollGroup) -> Result<Vec<(MonitorId, Reading)>, Failure> {
+        let (now, metrics) = (now_ms(), metrics_of(plan, group));
+        let polled = metrics::poll(&self.metrics(&group.region), &metrics, now).await?;
+        let is_silent = |id: MonitorId| polled.iter().any(|(of, polled)| *of == id && matches!(polled, Polled::Silent));
+        let silent: Vec<(MonitorId, &MetricSource)> = metrics.iter().copied().filter(|(id, _)| is_silent(*id)).collect();
+        let regions = metric_regions(plan);
+        let client = |region: &str| self.metrics(region);
+        let listed = self.inner.silence.explain(client, (&group.region, &regions), &silent, now).await;
+        let words = silent.into_iter().zip(&listed).map(|((id, source), listed)| (id, silence::word(listed, source, now)));
+        let read = polled.into_iter().filter_map(|(id, polled)| match polled {
+            Polled::Reading(reading) => Some((id, reading)),
+            Polled::Silent => None,
+        });
+        let mut readings: Vec<(MonitorId, Reading)> = read.chain(words).collect();
+        readings.sort_by_key(|(id, _)| *id);
+        Ok(readings)
     }
 
     fn stacks(&self, region: &str) -> aws_sdk_cloudformation::Client {
@@ -262,20 +279,6 @@ impl Aws {
             aws_sdk_cloudwatch::Client::from_conf(config.region(Region::new(region.to_owned())).build())
         };
         clients.entry(region.to_owned()).or_insert_with(make).clone()
-    }
-}
-
-fn stack_region(action: &Action) -> Option<&str> {
-    match action {
-        Action::Stack(stack) => Some(&stack.region),
-        _ => None,
-    }
-}
-
-fn switch_region(action: &Action) -> Option<&str> {
-    match action {
-        Action::Switch(switch) => Some(&switch.region),
-        _ => None,
     }
 }
 

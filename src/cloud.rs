@@ -4,9 +4,11 @@
 //! the answers back as events. Both backends speak exactly this language, which is why a drill exercises
 //! the same code as a live run.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{MonitorId, Plan, ROUTE53_REGION, RecordSet, Source};
+use crate::plan::{Action, MetricSource, MonitorId, Plan, ROUTE53_REGION, RecordSet, Source};
 
 /// Unix time in milliseconds. In a drill it is virtual.
 pub type Millis = i64;
@@ -388,4 +390,73 @@ pub fn poll_groups(plan: &Plan) -> Vec<PollGroup> {
         }
     }
     groups
+}
+
+/// How far back one `GetMetricData` looks, in milliseconds, unless a period is so long that three of them need more.
+const METRIC_WINDOW_MS: i64 = 15 * 60_000;
+/// AWS's bound on the queries of one `GetMetricData` (rule 25).
+const METRIC_QUERIES_MAX: usize = 500;
+
+/// The word for a metric that is there and has given no point lately.
+pub const NO_DATA_YET: &str = "no data yet";
+/// How often a backend asks at most why a metric is silent, in milliseconds.
+pub const LIST_EVERY_MS: i64 = 300_000;
+/// The same where silence means zero, so that it is nothing unusual.
+pub const LIST_ZERO_EVERY_MS: i64 = 3_600_000;
+
+/// The regions in which a metric of a plan may be: those that take part, and those in which something is read.
+#[must_use]
+pub fn metric_regions(plan: &Plan) -> Vec<&str> {
+    let read = plan.monitors.iter().filter(|m| matches!(m.source, Source::Metric(_))).filter_map(|m| m.region.as_deref());
+    let regions: BTreeSet<&str> = plan.regions.iter().map(|r| r.name.as_str()).chain(read).collect();
+    regions.into_iter().collect()
+}
+
+/// The metrics that one `GetMetricData` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricBatch<'a> {
+    /// How far back it looks, in milliseconds.
+    pub window_ms: i64,
+    /// The metrics.
+    pub metrics: Vec<(MonitorId, &'a MetricSource)>,
+}
+
+/// How metrics of a region are spread over calls. One call has one window. Usually all periods are short and this is a
+/// single call; a metric that comes daily must not make the call ask for days of minutes of all the others.
+#[must_use]
+pub fn metric_batches<'a>(metrics: &[(MonitorId, &'a MetricSource)]) -> Vec<MetricBatch<'a>> {
+    let mut by_window: BTreeMap<i64, Vec<(MonitorId, &MetricSource)>> = BTreeMap::new();
+    for &(id, source) in metrics {
+        by_window.entry(METRIC_WINDOW_MS.max(source.period_ms.saturating_mul(3))).or_default().push((id, source));
+    }
+    let batches = by_window.into_iter().flat_map(|(window_ms, metrics)| {
+        let batch = move |chunk: &[(MonitorId, &'a MetricSource)]| MetricBatch { window_ms, metrics: chunk.to_vec() };
+        metrics.chunks(METRIC_QUERIES_MAX).map(batch).collect::<Vec<_>>()
+    });
+    batches.collect()
+}
+
+/// The metrics of a group, with the monitors that they are of.
+#[must_use]
+pub fn metrics_of<'a>(plan: &'a Plan, group: &PollGroup) -> Vec<(MonitorId, &'a MetricSource)> {
+    let metric = |&id: &MonitorId| match &plan.monitors.get(id)?.source {
+        Source::Metric(metric) => Some((id, metric)),
+        Source::Stack { .. } | Source::Http(_) => None,
+    };
+    group.monitors.iter().filter_map(metric).collect()
+}
+
+/// The regions to which the rollbacks of a plan will talk, besides Route 53's: those of their stacks, then those of their
+/// switches. A connection to each is kept warm with one small call a minute.
+#[must_use]
+pub fn warm_regions(plan: &Plan) -> (BTreeSet<&str>, BTreeSet<&str>) {
+    let (mut stacks, mut switches) = (BTreeSet::new(), BTreeSet::new());
+    for step in plan.rollbacks.iter().flat_map(|rollback| &rollback.steps) {
+        match &step.action {
+            Action::Stack(stack) => stacks.insert(stack.region.as_str()),
+            Action::Switch(switch) => switches.insert(switch.region.as_str()),
+            _ => false,
+        };
+    }
+    (stacks, switches)
 }

@@ -4,6 +4,7 @@
 //! into the state, [`Watch`](watch::Watch) holds what is observed, [`Core`](core::Core) puts the three together and
 //! [`view`] makes the snapshot that a screen shows.
 
+pub mod budget;
 pub mod change;
 pub mod choice;
 pub mod command;

@@ -352,7 +352,7 @@ async fn one_poll_reads_all_metrics_of_a_region() {
     let readings = poll(&emulator(), &plan, 0).await;
     assert_eq!(readings[0], Reading { at: start_ms + minute_ms, value: Value::Number(250_000) });
     assert_eq!(readings[1], Reading { at: start_ms + minute_ms, value: Value::Number(1_500_000) });
-    assert_eq!(readings[2].value, Value::Missing("no data".into()));
+    assert_eq!(readings[2].value, Value::Missing("metric not enabled".into()));
     assert_eq!(readings[3].value, Value::Number(0));
 }
 

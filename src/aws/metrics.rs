@@ -13,14 +13,10 @@ use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricDatum, MetricStat, ScanBy, StatusCode};
 
 use super::errors;
-use crate::cloud::{Failure, Millis, Reading, Receipt, Value};
+use crate::cloud::{Failure, MetricBatch, Millis, Reading, Receipt, Value, metric_batches};
 use crate::plan::{MetricSource, MonitorId};
 
 const OPERATION: &str = "cloudwatch GetMetricData";
-/// How far back one request looks, unless a period is so long that three of them need more.
-const WINDOW_MS: i64 = 15 * 60_000;
-/// AWS's bound on the queries of one call.
-const QUERIES_MAX: usize = 500;
 /// An answer that goes on for more pages than this is not one we asked for.
 const PAGES_MAX: usize = 20;
 /// CloudWatch publishes a point up to about two minutes late (rule 33).
@@ -56,25 +52,25 @@ struct Series {
     status: Option<StatusCode>,
 }
 
+/// What a poll gave of one metric.
+pub(super) enum Polled {
+    /// What it reads.
+    Reading(Reading),
+    /// CloudWatch took the question and has no point that is over.
+    Silent,
+}
+
 /// Reads the newest complete value of every metric.
 pub(super) async fn poll(
     client: &Client,
     monitors: &[(MonitorId, &MetricSource)],
     now: Millis,
-) -> Result<Vec<(MonitorId, Reading)>, Failure> {
-    // One request has one window. Usually all periods are short and this is a single call; a metric that comes
-    // daily must not make the call ask for days of minutes of all the others.
-    let mut by_window: BTreeMap<i64, Vec<(MonitorId, &MetricSource)>> = BTreeMap::new();
-    for &(id, source) in monitors {
-        by_window.entry(WINDOW_MS.max(source.period_ms.saturating_mul(3))).or_default().push((id, source));
-    }
+) -> Result<Vec<(MonitorId, Polled)>, Failure> {
     let mut readings = Vec::with_capacity(monitors.len());
-    for (window_ms, group) in by_window {
-        for batch in group.chunks(QUERIES_MAX) {
-            let series = fetch(client, batch, now - window_ms, now).await?;
-            for (index, &(id, source)) in batch.iter().enumerate() {
-                readings.push((id, reading(source, series.get(&format!("m{index}")), now)));
-            }
+    for MetricBatch { window_ms, metrics } in metric_batches(monitors) {
+        let series = fetch(client, &metrics, now - window_ms, now).await?;
+        for (index, (id, source)) in metrics.into_iter().enumerate() {
+            readings.push((id, reading(source, series.get(&format!("m{index}")), now)));
         }
     }
     readings.sort_by_key(|(id, _)| *id);
@@ -125,8 +121,8 @@ fn query(index: usize, source: &MetricSource) -> MetricDataQuery {
 }
 
 /// The newest complete point as a reading; its time is the end of its period.
-fn reading(source: &MetricSource, series: Option<&Series>, now: Millis) -> Reading {
-    let missing = |why: &str| Reading { at: now, value: Value::Missing(why.to_owned()) };
+fn reading(source: &MetricSource, series: Option<&Series>, now: Millis) -> Polled {
+    let missing = |why: &str| Polled::Reading(Reading { at: now, value: Value::Missing(why.to_owned()) });
     let Some(Series { points, status: Some(status) }) = series else {
         return missing("the answer does not mention the metric");
     };
@@ -142,10 +138,11 @@ fn reading(source: &MetricSource, series: Option<&Series>, now: Millis) -> Readi
     // Where no data means zero, a point that should long have had a successor says nothing about now.
     let stale_ms = source.period_ms.saturating_mul(3).saturating_add(PUBLICATION_MS);
     match newest {
-        Some((end, _)) if source.absent_is_zero && now - end > stale_ms => Reading { at: now, value: Value::Number(0) },
-        Some((end, value)) => Reading { at: end, value: scaled(value, source.scale) },
-        None if source.absent_is_zero => Reading { at: now, value: Value::Number(0) },
-        None => missing("no data"),
+        Some((end, _)) if source.absent_is_zero && now - end > stale_ms => {
+            Polled::Reading(Reading { at: now, value: Value::Number(0) })
+        }
+        Some((end, value)) => Polled::Reading(Reading { at: end, value: scaled(value, source.scale) }),
+        None => Polled::Silent,
     }
 }
 
@@ -164,6 +161,7 @@ fn scaled(value: f64, scale: i64) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::silence;
     use super::*;
     use crate::plan::Unit;
 
@@ -180,6 +178,14 @@ mod tests {
             scale: 1_000_000,
             replication: false,
             absent_is_zero,
+        }
+    }
+
+    /// What is read where nobody could say why a metric is silent.
+    fn reading(source: &MetricSource, series: Option<&Series>, now: Millis) -> Reading {
+        match super::reading(source, series, now) {
+            Polled::Reading(reading) => reading,
+            Polled::Silent => silence::word(&silence::Listed::Unsaid, source, now),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `cutover check`: every error of a plan, each with its place.
+//! `cutover check`: every error of a plan, each with its place, and what watching it asks of the cloud.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,9 @@ use serde_json::json;
 use super::Ends;
 use crate::cli::Check;
 use crate::exit::{Exit, Failed};
-use crate::plan::load::Problem;
+use crate::plan::load::{Loaded, Problem};
 use crate::plan::{Plan, format_ms};
+use crate::run::budget::{Budget, Cadences, budget};
 
 /// Checks a plan.
 ///
@@ -19,12 +20,16 @@ pub fn check(args: &Check) -> Ends {
         |p: &Problem| json!({ "file": p.file, "line": p.line, "column": p.column, "message": p.message, "help": p.help });
     if args.json {
         let (ok, report) = match crate::builtin::find(&args.plan) {
-            Ok(loaded) => (
-                true,
-                json!({ "ok": true, "plan": loaded.plan.name, "hash": loaded.plan.manifest.hash, "errors": [],
-                        "commands": commands(&loaded.plan),
-                        "warnings": loaded.warnings.iter().map(problem).collect::<Vec<_>>() }),
-            ),
+            Ok(loaded) => {
+                let budget = budget(&loaded.plan);
+                let warnings = warnings(&args.plan, &loaded, &budget);
+                (
+                    true,
+                    json!({ "ok": true, "plan": loaded.plan.name, "hash": loaded.plan.manifest.hash, "errors": [],
+                            "commands": commands(&loaded.plan),
+                            "warnings": warnings.iter().map(problem).collect::<Vec<_>>(), "api": api(&budget) }),
+                )
+            }
             Err(problems) => {
                 (false, json!({ "ok": false, "errors": problems.0.iter().map(problem).collect::<Vec<_>>(), "warnings": [] }))
             }
@@ -33,7 +38,9 @@ pub fn check(args: &Check) -> Ends {
         return Ok(if ok { Exit::Done } else { Exit::PlanInvalid });
     }
     let loaded = super::load(&args.plan)?;
-    for warning in &loaded.warnings {
+    let budget = budget(&loaded.plan);
+    let warnings = warnings(&args.plan, &loaded, &budget);
+    for warning in &warnings {
         eprintln!("warning: {}:{}:{}: {}", warning.file, warning.line, warning.column, warning.message);
     }
     let plan = &loaded.plan;
@@ -46,7 +53,7 @@ pub fn check(args: &Check) -> Ends {
         plan.monitors.len(),
         plan.rollbacks.len(),
         loaded.scenarios.len(),
-        loaded.warnings.len()
+        warnings.len()
     );
     println!(
         "downtime budget {} over {} days, plan hash {}",
@@ -58,6 +65,10 @@ pub fn check(args: &Check) -> Ends {
     for (vantage, command) in commands(plan) {
         println!("vantage {vantage} runs: {}", command.join(" "));
     }
+    println!();
+    for line in budget.table() {
+        println!("{}", line.trim_end());
+    }
     if plan.steps.is_empty() {
         return Err(Failed::new(Exit::PlanInvalid, "the plan has no steps"));
     }
@@ -68,4 +79,31 @@ pub fn check(args: &Check) -> Ends {
 fn commands(plan: &Plan) -> BTreeMap<&str, &[String]> {
     let commands = plan.vantages.iter().filter(|vantage| !vantage.command.is_empty());
     commands.map(|vantage| (vantage.name.as_str(), vantage.command.as_slice())).collect()
+}
+
+/// What looks wrong in the plan, and in what watching it would ask for.
+fn warnings(plan: &str, loaded: &Loaded, budget: &Budget) -> Vec<Problem> {
+    let reserve = budget.route53_warning().map(|why| {
+        let mut problem = Problem::of_file(plan, why);
+        problem.warning = true;
+        problem
+    });
+    loaded.warnings.iter().cloned().chain(reserve).collect()
+}
+
+/// The budget as JSON. Everything is counted per day, in whole numbers: at idle cadence once in five minutes is 288.
+fn api(budget: &Budget) -> serde_json::Value {
+    let both = |number: Cadences| json!({ "idle": number.idle, "full": number.full });
+    let calls = budget.lines.iter().map(|line| {
+        json!({ "region": line.region, "service": line.service, "operation": line.operation, "per_day": both(line.per_day) })
+    });
+    json!({
+        "calls": calls.collect::<Vec<_>>(),
+        "metrics_per_day": both(budget.metrics_per_day),
+        "microdollars_per_day": both(budget.microdollars_per_day()),
+        "list_metrics_per_day_at_most": budget.listings_per_day,
+        "days": budget.days,
+        "microdollars": both(budget.microdollars()),
+        "route53_peak_per_minute": budget.route53_peak_per_minute,
+    })
 }

@@ -163,6 +163,7 @@ impl Core {
     fn attend(&mut self, now: Millis) {
         let conditions = attention(&self.plan, &self.run);
         let proofs = ready::monitors(&self.plan, &self.run);
+        self.watch.rolling_back = self.run.active_rollback().is_some();
         self.watch.attend(&self.plan, now, &conditions, proofs);
     }
 

@@ -21,7 +21,9 @@ const GOING_PATIENCE_MS: i64 = 1_800_000;
 /// After this many failures in a row the run holds.
 const FAILURES_TO_HOLD: u32 = 3;
 /// How often the traffic's record is read when nothing else wants it, in milliseconds.
-const BACKGROUND_READ_MS: i64 = 60_000;
+pub(super) const BACKGROUND_READ_MS: i64 = 60_000;
+/// How often the records are read that a rollback on the screen would change, in milliseconds.
+pub(super) const PREPARED_READ_MS: i64 = 5_000;
 /// How often it is looked how long the credentials are valid, in milliseconds.
 const CREDENTIALS_MS: i64 = 300_000;
 /// A rollback is over at the latest this long after its last step, even if users still fail.
@@ -346,7 +348,7 @@ fn background_reads(ctx: Ctx<'_>, decision: &mut Decision) {
         let query = place.query();
         match &ctx.watch.prepared {
             Some(prepared) if ctx.watch.answer(&query, prepared.since).is_none() => decision.ask(ctx, query, 1_000),
-            Some(_) => decision.ask(ctx, query, 5_000),
+            Some(_) => decision.ask(ctx, query, PREPARED_READ_MS),
             None => decision.ask(ctx, query, BACKGROUND_READ_MS),
         }
     }

@@ -15,7 +15,7 @@ use crate::cloud::{Call, CallId, ChangeSetInfo, Millis, Query, StackInfo};
 use crate::plan::{Action, StackAction, StackChange, Switch};
 
 /// How often a change in progress is looked at, in milliseconds.
-const POLL_MS: i64 = 2_000;
+pub(super) const POLL_MS: i64 = 2_000;
 /// A settled record change has no change id to ask about: it is taken to be in sync after this long (rule 7).
 const SETTLED_SYNC_MS: i64 = 60_000;
 /// A call whose answer was lost may still arrive for so long, in milliseconds. The client gives up after seconds.

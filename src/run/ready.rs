@@ -29,16 +29,29 @@ const PROOF_MS: i64 = 60_000;
 #[must_use]
 pub fn monitors(plan: &Plan, run: &Run) -> (Vec<MonitorId>, i64) {
     let applies = |r: &&Rollback| r.after.is_none_or(|step| run.steps[step].first_started.is_some());
+    let monitors = match run.finished {
+        None => monitors_of(plan, plan.rollbacks.iter().filter(applies)),
+        Some(_) => Vec::new(),
+    };
+    (monitors, if run.open_outage().is_some() { 0 } else { PROOF_MS })
+}
+
+/// The monitors on which these rollbacks are armed.
+fn monitors_of<'a>(plan: &Plan, rollbacks: impl Iterator<Item = &'a Rollback>) -> Vec<MonitorId> {
     let mut monitors: Vec<MonitorId> = Vec::new();
-    if run.finished.is_none() {
-        for rollback in plan.rollbacks.iter().filter(applies) {
-            monitors.extend(probes(plan, rollback));
-            monitors.extend(&rollback.replication);
-        }
+    for rollback in rollbacks {
+        monitors.extend(probes(plan, rollback));
+        monitors.extend(&rollback.replication);
     }
     monitors.sort_unstable();
     monitors.dedup();
-    (monitors, if run.open_outage().is_some() { 0 } else { PROOF_MS })
+    monitors
+}
+
+/// What [`monitors`] says at the time when every rollback of the plan applies.
+#[must_use]
+pub fn all_monitors(plan: &Plan) -> (Vec<MonitorId>, i64) {
+    (monitors_of(plan, plan.rollbacks.iter()), PROOF_MS)
 }
 
 /// The direct probes of the region that a rollback leads to.

@@ -10,10 +10,10 @@ use super::event::Event;
 use super::gate::{self, Tracker};
 use super::snapshot::Freshness;
 use crate::cloud::{
-    Answer, CallId, ChangeSetInfo, Effect, Failure, Millis, PollGroup, PollKind, Query, Reading, StackEvent, StackInfo, Value,
-    poll_groups,
+    Answer, CallId, ChangeSetInfo, Effect, Failure, FailureKind, Millis, NO_DATA_YET, PollGroup, PollKind, Query, Reading,
+    StackEvent, StackInfo, Value, poll_groups, warm_regions,
 };
-use crate::plan::{ConditionId, MonitorId, Plan, Source};
+use crate::plan::{ConditionId, MonitorId, Plan, Source, format_ms};
 
 /// Most samples that one ring keeps.
 const RING: usize = 2_000;
@@ -23,6 +23,8 @@ const IDLE_MS: i64 = 300_000;
 const IDLE_SERVICE_MS: i64 = 60_000;
 /// How long after a failed reading a monitor stays at full cadence, in milliseconds.
 const ALERT_MS: i64 = 600_000;
+/// Longest pause for a throttled service on which the proofs of a rollback depend, in milliseconds.
+const THROTTLED_PROOF_MS: i64 = 60_000;
 /// How late CloudWatch publishes, in milliseconds (rule 33).
 const METRIC_DELAY_MS: i64 = 120_000;
 
@@ -54,6 +56,10 @@ pub struct Watch {
     pub look_after: Millis,
     /// Monitors on which a rollback is armed, and how often they are read at least, in milliseconds.
     proofs: (Vec<MonitorId>, i64),
+    /// Groups that their service has told to ask less often, by group.
+    throttled: Vec<Option<Throttled>>,
+    /// A rollback is going on: nothing that it may need waits.
+    pub rolling_back: bool,
     /// Keys of alerts that were acknowledged.
     pub acknowledged: BTreeSet<String>,
     /// Failed attempts to reach something, in a row.
@@ -71,6 +77,17 @@ pub struct Answered {
     pub at: Millis,
     /// The answer.
     pub result: Result<Answer, Failure>,
+}
+
+/// A group whose service says that it is asked too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Throttled {
+    /// Since when.
+    pub since: Millis,
+    /// How often in a row.
+    times: u32,
+    /// It is not asked again before this, unless a rollback needs it.
+    pub until: Millis,
 }
 
 /// A rollback that is shown.
@@ -104,6 +121,7 @@ impl Watch {
     #[must_use]
     pub fn new(plan: &Plan) -> Watch {
         let groups = poll_groups(plan);
+        let throttled = vec![None; groups.len()];
         Watch {
             due: vec![Millis::MIN; groups.len()],
             interval: vec![IDLE_MS; groups.len()],
@@ -117,6 +135,8 @@ impl Watch {
             prepared: None,
             look_after: Millis::MIN,
             proofs: (Vec::new(), IDLE_MS),
+            throttled,
+            rolling_back: false,
             acknowledged: BTreeSet::new(),
             failures: 0,
             failure: None,
@@ -129,6 +149,7 @@ impl Watch {
             Event::Answer { query, result } => {
                 let asked = self.asked.remove(query).unwrap_or(now);
                 if let Query::Poll(group) = query {
+                    self.back_off(plan, now, *group, result);
                     self.readings(plan, now, *group, result);
                     return;
                 }
@@ -169,6 +190,42 @@ impl Watch {
         self.failure = Some(failure);
     }
 
+    /// Asks a service less often that says that it is asked too often: after a pause that doubles, up to the interval of
+    /// what nothing depends on. What a rollback is armed on, or will talk to, is asked once a minute all the same.
+    fn back_off(&mut self, plan: &Plan, now: Millis, group: usize, result: &Result<Answer, Failure>) {
+        let Some(of) = self.groups.get(group) else { return };
+        match result {
+            Ok(_) => self.throttled[group] = None,
+            Err(failure) if failure.kind == FailureKind::Throttled => {
+                let (stacks, switches) = warm_regions(plan);
+                let region = of.region.as_str();
+                let needed =
+                    of.monitors.iter().any(|m| self.proofs.0.contains(m)) || stacks.contains(region) || switches.contains(region);
+                let before = self.throttled[group];
+                let times = before.map_or(1, |b| b.times.saturating_add(1));
+                let most = if needed { THROTTLED_PROOF_MS } else { IDLE_MS };
+                let pause = (self.interval[group].max(1_000) << times.min(16)).min(most);
+                // Groups that were turned away together do not come back together. The core has no randomness.
+                let spread = mixed(now.unsigned_abs() ^ ((group as u64) << 48) ^ u64::from(times)) % 1_000;
+                let pause = pause - pause / 4 * i64::try_from(spread).unwrap_or(0) / 1_000;
+                self.throttled[group] = Some(Throttled { since: before.map_or(now, |b| b.since), times, until: now + pause });
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// What is throttled, by group.
+    pub fn throttled(&self) -> impl Iterator<Item = (&PollGroup, Throttled)> {
+        self.groups.iter().zip(&self.throttled).filter_map(|(group, throttled)| Some((group, (*throttled)?)))
+    }
+
+    /// When a group is due. A pause for a service that throttles gives way to a rollback and to an outage.
+    fn due_at(&self, group: usize) -> Millis {
+        let urgent = self.rolling_back || self.prepared.is_some() || self.proofs.1 == 0;
+        let pause = self.throttled[group].filter(|_| !urgent).map_or(Millis::MIN, |t| t.until);
+        self.due[group].max(pause)
+    }
+
     fn readings(&mut self, plan: &Plan, now: Millis, group: usize, result: &Result<Answer, Failure>) {
         let heard = result.is_ok();
         let readings = match result {
@@ -181,7 +238,13 @@ impl Watch {
             }
         };
         let mut alarmed = false;
-        for (monitor, reading) in readings {
+        for (monitor, mut reading) in readings {
+            // What has told values before and tells none now is not new: it is old.
+            if let (Value::Missing(why), Some(told)) = (&mut reading.value, self.rings[monitor].told)
+                && why == NO_DATA_YET
+            {
+                *why = format!("stale: no data for {}", format_ms((now - told) / 60_000 * 60_000));
+            }
             alarmed |= matches!(reading.value, Value::Failed(_)) || self.rings[monitor].last_failed.is_some();
             let gap_ms = self.stale_after_ms(plan, monitor);
             let ring = &mut self.rings[monitor];
@@ -347,9 +410,11 @@ impl Watch {
         let service = plan.traffic.as_ref().and_then(|t| t.service);
         let seen: Vec<MonitorId> = plan.traffic.iter().flat_map(|t| t.seen.iter().map(|s| s.1)).collect();
         for (index, group) in self.groups.iter().enumerate() {
-            let mut interval = IDLE_MS;
+            let mut interval = i64::MAX;
             for monitor in &group.monitors {
                 let every = plan.monitors[*monitor].every_ms;
+                // What nothing depends on is not read more often than it asks for.
+                interval = interval.min(every.max(IDLE_MS));
                 if Some(*monitor) == service || seen.contains(monitor) {
                     interval = interval.min(every.max(IDLE_SERVICE_MS));
                 }
@@ -366,7 +431,6 @@ impl Watch {
                         interval = interval.min(every.max((condition.for_ms / 500).min(60_000)));
                     }
                 }
-                interval = interval.max(every.min(IDLE_MS));
             }
             if self.prepared.is_some() {
                 interval = interval.min(5_000);
@@ -379,19 +443,26 @@ impl Watch {
         }
     }
 
+    /// The interval that a group has now, in milliseconds.
+    #[must_use]
+    pub fn interval_ms(&self, group: usize) -> i64 {
+        self.interval[group]
+    }
+
     /// The groups that are due, and the next time that one will be.
     #[must_use]
     pub fn due(&self, now: Millis) -> (Vec<usize>, Millis) {
         let mut groups = Vec::new();
         let mut wake = now + IDLE_MS;
-        for (index, due) in self.due.iter().enumerate() {
+        for index in 0..self.groups.len() {
             if self.asked.contains_key(&Query::Poll(index)) {
                 continue;
             }
-            if *due <= now {
+            let due = self.due_at(index);
+            if due <= now {
                 groups.push(index);
             } else {
-                wake = wake.min(*due);
+                wake = wake.min(due);
             }
         }
         (groups, wake)
@@ -427,6 +498,14 @@ impl Watch {
             heard.is_some_and(|at| now - at <= self.stale_after_ms(plan, *m))
         })
     }
+}
+
+/// A number from which every bit of another one can be told no more (the finalizer of `SplitMix64`).
+fn mixed(mut bits: u64) -> u64 {
+    bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 /// A refusal.

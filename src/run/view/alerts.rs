@@ -1,6 +1,7 @@
 //! What wants attention, gravest first.
 
 use super::{level, monitor};
+use crate::cloud::PollKind;
 use crate::plan::{Quantity, Source, Unit, format_ms};
 use crate::run::decide::Ctx;
 use crate::run::snapshot::{AlertView, Level, StepState};
@@ -65,6 +66,11 @@ pub fn alerts(ctx: Ctx<'_>) -> Vec<KeyedAlert> {
             };
             add(format!("monitor {id}"), Level::Caution, text, at);
         }
+    }
+    for (group, throttled) in ctx.watch.throttled() {
+        let service = if group.kind == PollKind::Stacks { "CloudFormation" } else { "CloudWatch" };
+        let text = format!("throttled by {service} in {}: it is asked less often", group.region);
+        add(format!("throttled {service} {}", group.region), Level::Advisory, text, throttled.since);
     }
     alerts.sort_by_key(|a| std::cmp::Reverse(a.view.level));
     alerts

@@ -1,0 +1,162 @@
+//! Every kind of monitor in every kind of silence and trouble: its gate is unknown or fails, says why, and never opens.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+use cutover::cloud::{Answer, Effect, Failure, FailureKind, Millis, NO_DATA_YET, Query, Reading, Value};
+use cutover::plan::{
+    Condition, Connection, Family, HttpSource, Measure, Plan, Protocol, Quantity, Source, Stat, State, Test, Unit,
+};
+use cutover::run::event::Event;
+use cutover::run::gate;
+use cutover::run::snapshot::Verdict;
+use cutover::run::watch::Watch;
+use support::{metric, monitor, plan};
+
+#[path = "support/plan.rs"]
+mod support;
+
+const MINUTE: i64 = 60_000;
+
+/// A stack, a metric and a probe, each with a gate.
+fn three() -> Plan {
+    let http = Source::Http(HttpSource {
+        url: "https://api.example.com/".into(),
+        connect_to: None,
+        status: 200,
+        timeout_ms: 5_000,
+        measure: Measure::Total,
+        from: "local".into(),
+        connection: Connection::Fresh,
+        protocol: Protocol::Any,
+        family: Family::Any,
+    });
+    let mut plan = plan(vec![
+        monitor("stack", Source::Stack { stack: "s".into() }),
+        monitor("lag", metric("N", "Lag", "all", 1_000_000, false)),
+        monitor("probe", http),
+    ]);
+    let below = |stat| Test::Below(stat, Quantity { micros: 60_000_000, unit: Unit::Time });
+    let gate = |monitor, test| Condition { monitor, test, over_ms: 600_000, for_ms: 0, samples: 1 };
+    plan.conditions = vec![gate(0, Test::Is(State::Healthy)), gate(1, below(Stat::Max)), gate(2, below(Stat::P95))];
+    plan
+}
+
+struct Stage {
+    plan: Plan,
+    watch: Watch,
+    now: Millis,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        let plan = three();
+        let mut watch = Watch::new(&plan);
+        watch.attend(&plan, 0, &[0, 1, 2], (Vec::new(), MINUTE));
+        Stage { plan, watch, now: 0 }
+    }
+
+    fn hears(&mut self, monitor: usize, result: Result<Vec<Value>, FailureKind>) {
+        let query = Query::Poll(self.watch.groups.iter().position(|g| g.monitors == [monitor]).unwrap());
+        let readings = |values: Vec<Value>| values.into_iter().map(|value| (monitor, Reading { at: self.now, value })).collect();
+        let failure = |kind| Failure { kind, message: format!("{kind:?} by the service") };
+        let result = result.map(|values| Answer::Readings(readings(values))).map_err(failure);
+        self.watch.released(self.now, &Effect::Ask(query.clone()));
+        self.watch.observe(&self.plan, self.now, &Event::Answer { query, result });
+    }
+
+    fn gate(&self, monitor: usize) -> Verdict {
+        gate::all(&self.plan, &self.watch, &[monitor], self.now)
+    }
+}
+
+fn good(monitor: usize) -> Value {
+    if monitor == 0 { Value::Status("CREATE_COMPLETE".into()) } else { Value::Number(1_000) }
+}
+
+type Case = (&'static str, Result<Vec<Value>, FailureKind>, &'static str);
+
+/// What may be heard instead of a value, and the word that the gate has for it at once.
+fn cases() -> Vec<Case> {
+    let missing = |why: &str| Ok(vec![Value::Missing(why.into())]);
+    vec![
+        ("missing", missing("metric not enabled"), "metric not enabled"),
+        ("not yet", missing(NO_DATA_YET), NO_DATA_YET),
+        ("NaN", missing("not a number"), "not a number"),
+        ("empty", Ok(vec![]), "no reading yet"),
+        ("throttled", Err(FailureKind::Throttled), "Throttled by the service"),
+        ("refused", Err(FailureKind::Refused), "Refused by the service"),
+        ("expired", Err(FailureKind::Credentials), "Credentials by the service"),
+        ("unreachable", Err(FailureKind::Unreachable), "Unreachable by the service"),
+        ("garbage", Err(FailureKind::Unknown), "Unknown by the service"),
+        ("wrong region", missing("wrong region: it is in eu-west-1"), "wrong region: it is in eu-west-1"),
+    ]
+}
+
+#[test]
+fn no_silence_opens_a_gate_that_was_never_open() {
+    for monitor in 0..3 {
+        for (case, result, word) in cases() {
+            let mut stage = Stage::new();
+            stage.hears(monitor, result);
+            match stage.gate(monitor) {
+                Verdict::Unknown(why) => assert!(why.contains(word), "{monitor} {case}: {why}"),
+                other => panic!("{monitor} {case}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn no_silence_keeps_a_gate_open_for_longer_than_its_reading_is_fresh() {
+    for monitor in 0..3 {
+        for (case, result, word) in cases() {
+            let mut stage = Stage::new();
+            stage.hears(monitor, Ok(vec![good(monitor)]));
+            assert_eq!(stage.gate(monitor), Verdict::Pass, "{monitor} {case}");
+            let stale_after = stage.watch.stale_after_ms(&stage.plan, monitor);
+            while stage.now <= stale_after {
+                stage.now += MINUTE;
+                stage.hears(monitor, result.clone());
+            }
+            let Verdict::Unknown(why) = stage.gate(monitor) else { panic!("{monitor} {case}: {:?}", stage.gate(monitor)) };
+            // What had data and has none any more is called stale, with its age.
+            let grown_old = ["empty", "not yet"].contains(&case);
+            assert!(why.contains(if grown_old { "stale" } else { word }), "{monitor} {case}: {why}");
+
+            // Silence is not what was asked for either, so it takes one good reading to open again.
+            stage.hears(monitor, Ok(vec![good(monitor)]));
+            assert_eq!(stage.gate(monitor), Verdict::Pass, "{monitor} {case}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_good_value_fails_with_its_reason() {
+    let status = |word: &str| Value::Status(word.into());
+    for (monitor, value, word) in [
+        (0, status("ROLLBACK_COMPLETE"), "is ROLLBACK_COMPLETE"),
+        (0, status("NEVER_SEEN_BEFORE"), "is NEVER_SEEN_BEFORE"),
+        (0, status(""), "is "),
+        (0, status("ABSENT"), "is ABSENT"),
+        (1, Value::Number(-1_000_000), "not replicating"),
+        (1, Value::Number(61_000_000), "wanted < 1m"),
+        (2, Value::Number(61_000_000), "wanted < 1m"),
+        (2, Value::Failed("refused".into()), "failing"),
+    ] {
+        let mut stage = Stage::new();
+        stage.hears(monitor, Ok(vec![value.clone()]));
+        match stage.gate(monitor) {
+            Verdict::Fail(why) => assert!(why.contains(word), "{monitor} {value:?}: {why}"),
+            other => panic!("{monitor} {value:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_has_told_values_and_tells_none_any_more_is_stale_and_not_new() {
+    let mut stage = Stage::new();
+    stage.hears(1, Ok(vec![good(1)]));
+    stage.now = 17 * MINUTE + 30_000;
+    stage.hears(1, Ok(vec![Value::Missing(NO_DATA_YET.into())]));
+    assert_eq!(stage.gate(1), Verdict::Unknown("lag: stale: no data for 17m".into()));
+}
