@@ -160,3 +160,32 @@ fn what_has_told_values_and_tells_none_any_more_is_stale_and_not_new() {
     stage.hears(1, Ok(vec![Value::Missing(NO_DATA_YET.into())]));
     assert_eq!(stage.gate(1), Verdict::Unknown("lag: stale: no data for 17m".into()));
 }
+
+#[test]
+fn what_was_not_seen_does_not_count_as_time_in_which_it_held() {
+    for monitor in 0..3 {
+        for (case, result, _) in cases() {
+            let mut stage = Stage::new();
+            stage.plan.conditions[monitor].for_ms = 5 * MINUTE;
+            for _ in 0..10 {
+                stage.hears(monitor, result.clone());
+                stage.now += MINUTE;
+            }
+            stage.hears(monitor, Ok(vec![good(monitor)]));
+            assert!(!matches!(stage.gate(monitor), Verdict::Pass), "{monitor} {case}: {:?}", stage.gate(monitor));
+        }
+    }
+}
+
+#[test]
+fn a_probe_that_fails_is_not_healthy() {
+    let mut stage = Stage::new();
+    stage.plan.conditions[2].test = Test::Is(State::Healthy);
+    for value in [good(2), good(2), good(2), Value::Failed("refused".into())] {
+        stage.hears(2, Ok(vec![value]));
+        stage.now += 1_000;
+    }
+    assert_eq!(stage.gate(2), Verdict::Fail("probe: refused".into()));
+    stage.hears(2, Ok(vec![good(2)]));
+    assert_eq!(stage.gate(2), Verdict::Fail("probe: a probe failed lately".into()), "one good answer proves little");
+}
