@@ -15,6 +15,7 @@ pub mod entry;
 pub mod event;
 pub mod gate;
 pub mod job;
+pub mod minute;
 pub mod outage;
 pub mod ready;
 pub mod rollback;
