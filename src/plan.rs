@@ -44,6 +44,8 @@ pub struct Plan {
     pub regions: Vec<Region>,
     /// What the migration promises.
     pub objectives: Objectives,
+    /// How downtime is measured.
+    pub availability: Availability,
     /// The record that carries the users' traffic, and how it is observed.
     pub traffic: Option<Traffic>,
     /// The vantage points that the plan declares, in the order of the file; `local` is not among them.
@@ -105,6 +107,33 @@ pub struct Objectives {
     pub rto_ms: i64,
     /// Longest acceptable loss of data, in milliseconds.
     pub rpo_ms: i64,
+}
+
+/// How downtime is measured (rule 39).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Availability {
+    /// So many vantage points must see a bad minute; more than half of them when the plan does not say.
+    pub quorum: Option<usize>,
+    /// How much of the error budget was spent before the run began, in milliseconds.
+    pub burnt_ms: i64,
+    /// The `http` monitors that see the service as users do, through DNS; that of [`Traffic::service`] when the plan does
+    /// not say.
+    pub service: Vec<MonitorId>,
+    /// Region, and the `http` monitors that are pinned to it, past DNS.
+    pub regions: Vec<(String, Vec<MonitorId>)>,
+}
+
+impl Availability {
+    /// How many of so many vantage points are a quorum.
+    #[must_use]
+    pub fn quorum_of(&self, vantages: usize) -> usize {
+        self.quorum.unwrap_or(vantages / 2 + 1)
+    }
+
+    /// Every monitor that downtime is measured with.
+    pub fn monitors(&self) -> impl Iterator<Item = MonitorId> + '_ {
+        self.service.iter().chain(self.regions.iter().flat_map(|(_, monitors)| monitors)).copied()
+    }
 }
 
 /// The record set that carries users' traffic.

@@ -27,6 +27,7 @@ pub use self::problem::{Problem, Problems};
 use crate::plan::{Manifest, Plan, Scenario};
 
 mod actions;
+mod availability;
 mod conditions;
 mod context;
 mod drill;
@@ -51,7 +52,7 @@ const INCLUDES_MAX: usize = 50;
 /// Most bytes of all templates together, each counted as often as it is used.
 const TEMPLATE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The sections that an included file may hold.
-const SECTIONS: [&str; 7] = ["vars", "vantages", "monitors", "phases", "rollbacks", "traffic", "drill"];
+const SECTIONS: [&str; 8] = ["vars", "vantages", "monitors", "phases", "rollbacks", "traffic", "availability", "drill"];
 
 /// A plan and what belongs to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -234,7 +235,9 @@ impl Reader<'_> {
         if sections.of("phases").is_empty() {
             f.missing(cx, "phases");
         }
-        let traffic = sections.one(cx, "traffic").map(|n| header::traffic(cx, n));
+        let traffic = sections.one(cx, "traffic").map(|n| header::traffic(cx, n)).flatten();
+        let service = traffic.as_ref().and_then(|t| t.service);
+        let availability = sections.one(cx, "availability").map(|n| availability::read(cx, n, service));
         // Without its number of days a plan is as long as it may be, so that its phases are not reported too.
         let (phases, steps) = steps::read(self, sections.of("phases"), days.unwrap_or(365));
         let rollbacks = rollbacks::read(self, sections.of("rollbacks"), &steps);
@@ -256,7 +259,8 @@ impl Reader<'_> {
             days: days.unwrap_or_default(),
             regions: regions.unwrap_or_default(),
             objectives: objectives.unwrap_or(crate::plan::Objectives { availability_ppm: 0, rto_ms: 0, rpo_ms: 0 }),
-            traffic: traffic.flatten(),
+            availability: availability.unwrap_or_else(|| availability::usual(service)),
+            traffic,
             vantages: std::mem::take(&mut cx.declared),
             monitors: cx.monitors.iter().flatten().cloned().collect(),
             conditions: std::mem::take(&mut cx.conditions),

@@ -55,8 +55,10 @@ pub struct Snapshot {
     pub alerts: Vec<AlertView>,
     /// Downtime allowed by the availability objective over the whole plan.
     pub budget_ms: i64,
-    /// Downtime so far.
+    /// Downtime so far, by the clock of the outages.
     pub downtime_ms: i64,
+    /// The error budget, as the probes measure it.
+    pub availability: AvailabilityView,
     /// The newest journal entries, oldest first, at most [`JOURNAL_TAIL`].
     pub journal: Vec<JournalLine>,
     /// State of the journal.
@@ -418,6 +420,55 @@ pub struct MonitorView {
     pub limit: String,
     /// Newest numbers, oldest first, at most 60, in millionths; a failed probe is `None`.
     pub spark: Vec<Option<i64>>,
+}
+
+/// The error budget (rule 39): between what is certain and what is possible. Durations in milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AvailabilityView {
+    /// Spent before the run began.
+    pub burnt_ms: i64,
+    /// The service as its users see it.
+    pub service: DownView,
+    /// Each region, past DNS.
+    pub regions: Vec<DownView>,
+    /// What will be spent at the end of the plan's days if it goes on at this pace, with what was burnt before; `None` in the
+    /// first hour.
+    pub projected_ms: Option<(i64, i64)>,
+    /// What was spent from the start of a step to the start of the next one; steps that cost nothing are left out. The name
+    /// is empty for the time before the first step.
+    pub steps: Vec<StepDownView>,
+}
+
+/// What was down, at least and at most.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DownView {
+    /// What: `service`, or a region.
+    pub name: String,
+    /// What people call it.
+    pub label: String,
+    /// Vantage points that see it.
+    pub vantages: usize,
+    /// So many of them must see a bad minute.
+    pub quorum: usize,
+    /// Since when it is counted: a region from its first good sample on.
+    pub since: Option<Millis>,
+    /// From the first failed sample to the last.
+    pub certain_ms: i64,
+    /// From the last good sample before to the first good one after, and all time that was not measured.
+    pub possible_ms: i64,
+    /// The part of that in which too little was measured to know.
+    pub unmeasured_ms: i64,
+}
+
+/// What a step cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepDownView {
+    /// The step's id.
+    pub step: String,
+    /// At least.
+    pub certain_ms: i64,
+    /// At most.
+    pub possible_ms: i64,
 }
 
 /// Whether the rollback is ready.

@@ -16,6 +16,7 @@ use crate::cloud::{Call, Millis, Value};
 use crate::plan::{Action, ConditionId, MonitorId, Role, Source, Stat, Step, Undo, format_ms};
 
 pub mod alerts;
+pub mod availability;
 pub mod call;
 mod traffic;
 mod undo;
@@ -91,6 +92,7 @@ pub fn snapshot(core: &Core, now: Millis, around: &Surroundings) -> Snapshot {
         alerts: alerts(ctx).into_iter().map(|a| a.view).collect(),
         budget_ms: plan.downtime_budget_ms(),
         downtime_ms: run.downtime_ms(now),
+        availability: availability::availability(ctx),
         journal: core.tail.iter().cloned().collect(),
         ledger: around.ledger.clone(),
         verbs: verbs::verbs(ctx, around.drill.is_some()),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::change::Place;
 use super::command::{Command, Reply};
+use super::downtime::Downtime;
 use super::entry::RollbackRef;
 use super::event::Event;
 use super::gate::{self, Tracker};
@@ -58,6 +59,8 @@ pub struct Watch {
     proofs: (Vec<MonitorId>, i64),
     /// Groups that their service has told to ask less often, by group.
     throttled: Vec<Option<Throttled>>,
+    /// What the probes say of the error budget.
+    pub downtime: Downtime,
     /// A rollback is going on: nothing that it may need waits.
     pub rolling_back: bool,
     /// Keys of alerts that were acknowledged.
@@ -136,6 +139,7 @@ impl Watch {
             look_after: Millis::MIN,
             proofs: (Vec::new(), IDLE_MS),
             throttled,
+            downtime: Downtime::new(plan),
             rolling_back: false,
             acknowledged: BTreeSet::new(),
             failures: 0,
@@ -409,13 +413,14 @@ impl Watch {
     pub fn set_intervals(&mut self, plan: &Plan, now: Millis) {
         let service = plan.traffic.as_ref().and_then(|t| t.service);
         let seen: Vec<MonitorId> = plan.traffic.iter().flat_map(|t| t.seen.iter().map(|s| s.1)).collect();
+        let measured: Vec<MonitorId> = plan.availability.monitors().collect();
         for (index, group) in self.groups.iter().enumerate() {
             let mut interval = i64::MAX;
             for monitor in &group.monitors {
                 let every = plan.monitors[*monitor].every_ms;
                 // What nothing depends on is not read more often than it asks for.
                 interval = interval.min(every.max(IDLE_MS));
-                if Some(*monitor) == service || seen.contains(monitor) {
+                if Some(*monitor) == service || seen.contains(monitor) || measured.contains(monitor) {
                     interval = interval.min(every.max(IDLE_SERVICE_MS));
                 }
                 if self.proofs.0.contains(monitor) {

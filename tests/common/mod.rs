@@ -286,6 +286,7 @@ pub fn calm() -> Snapshot {
         alerts: vec![],
         budget_ms: 1_814_000,
         downtime_ms: 94_000,
+        availability: availability(),
         journal: (0..14)
             .map(|n| JournalLine {
                 seq: 399 + n,
@@ -447,6 +448,27 @@ pub fn stale() -> Snapshot {
     snapshot
 }
 
+/// A minute and a half of downtime, most of it for certain.
+fn availability() -> AvailabilityView {
+    let down = |label: &str, certain_ms, possible_ms, unmeasured_ms| DownView {
+        name: label.into(),
+        label: label.into(),
+        vantages: 3,
+        quorum: 2,
+        since: Some(NOW - 6 * 86_400_000),
+        certain_ms,
+        possible_ms,
+        unmeasured_ms,
+    };
+    AvailabilityView {
+        burnt_ms: 0,
+        service: down("the service", 82_000, 94_000, 0),
+        regions: vec![down("Ireland", 82_000, 94_000, 0), down("Frankfurt", 0, 240_000, 240_000)],
+        projected_ms: Some((278_000, 319_000)),
+        steps: vec![StepDownView { step: "canary".into(), certain_ms: 82_000, possible_ms: 94_000 }],
+    }
+}
+
 /// It was rolled back, and this is what it took.
 pub fn finished() -> Snapshot {
     let mut snapshot = calm();
@@ -456,6 +478,8 @@ pub fn finished() -> Snapshot {
     snapshot.steps[6].state = StepState::Undone;
     snapshot.verbs = vec![];
     snapshot.downtime_ms = 196_000;
+    snapshot.availability.service.certain_ms = 184_000;
+    snapshot.availability.service.possible_ms = 196_000;
     snapshot.outage = Some(OutageView {
         began: NOW - 200_000,
         detected: NOW - 180_000,

@@ -9,9 +9,9 @@ use cutover::cloud::{
     Answer, Call, ChangeSetInfo, Effect, FailureKind, Millis, Query, Reading, Receipt, StackInfo, Value, poll_groups,
 };
 use cutover::plan::{
-    AliasTarget, Connection, Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Family, Fault, FaultAt, FaultKind,
-    HttpSource, Lost, Manifest, Measure, MetricSource, Monitor, Objectives, Plan, Protocol, RecordSet, Region, Role, Scenario,
-    Source, Traffic, Unit,
+    AliasTarget, Availability, Connection, Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Family, Fault,
+    FaultAt, FaultKind, HttpSource, Lost, Manifest, Measure, MetricSource, Monitor, Objectives, Plan, Protocol, RecordSet,
+    Region, Role, Scenario, Source, Traffic, Unit,
 };
 use cutover::run::event::Event;
 use cutover::sim::{CallRecord, Deed, Outcome, World};
@@ -122,6 +122,7 @@ fn plan_of(records: Vec<RecordSet>, change: impl FnOnce(&mut Plan)) -> Arc<Plan>
         days: 21,
         regions: vec![region(IRELAND, Role::Source), region(FRANKFURT, Role::Primary)],
         objectives: Objectives { availability_ppm: 999_000, rto_ms: 600_000, rpo_ms: 900_000 },
+        availability: Availability::default(),
         traffic: Some(Traffic {
             zone: ZONE.into(),
             record: API.into(),

@@ -1,6 +1,6 @@
 //! A plan with nothing but monitors, built by hand: these tests are not about the loader.
 
-use cutover::plan::{DrillWorld, Manifest, MetricSource, Monitor, Objectives, Plan, Source, Unit};
+use cutover::plan::{Availability, DrillWorld, Manifest, MetricSource, Monitor, Objectives, Plan, Source, Unit};
 
 pub const REGION: &str = "eu-central-1";
 
@@ -12,6 +12,7 @@ pub fn plan(monitors: Vec<Monitor>) -> Plan {
         days: 1,
         regions: Vec::new(),
         objectives: Objectives { availability_ppm: 999_000, rto_ms: 600_000, rpo_ms: 600_000 },
+        availability: Availability::default(),
         traffic: None,
         vantages: Vec::new(),
         monitors,

@@ -1,6 +1,6 @@
 //! What wants attention, gravest first.
 
-use super::{level, monitor};
+use super::{availability, level, monitor};
 use crate::cloud::PollKind;
 use crate::plan::{Quantity, Source, Unit, format_ms};
 use crate::run::decide::Ctx;
@@ -66,6 +66,9 @@ pub fn alerts(ctx: Ctx<'_>) -> Vec<KeyedAlert> {
             };
             add(format!("monitor {id}"), Level::Caution, text, at);
         }
+    }
+    if let Some((level, text)) = availability::alert(ctx) {
+        add("error budget".into(), level, text, ctx.now);
     }
     for (group, throttled) in ctx.watch.throttled() {
         let service = if group.kind == PollKind::Stacks { "CloudFormation" } else { "CloudWatch" };

@@ -97,7 +97,9 @@ fn phases(snapshot: &Snapshot, current: Option<usize>, theme: &Theme, only_curre
 }
 
 fn budget(snapshot: &Snapshot, theme: &Theme) -> Line<'static> {
-    let left = snapshot.budget_ms - snapshot.downtime_ms;
+    // The clock of an outage runs while the probes' minutes are still being counted: whichever has seen more.
+    let availability = &snapshot.availability;
+    let left = snapshot.budget_ms - availability.burnt_ms - snapshot.downtime_ms.max(availability.service.certain_ms);
     let style = if left < 0 { theme.warning() } else { theme.plain() };
     Line::from(vec![
         Span::styled(format!("T+{}  budget ", text::stopwatch(snapshot.now - snapshot.started)), theme.dim()),

@@ -2,7 +2,7 @@
 
 use ratatui::text::{Line, Span};
 
-use crate::run::snapshot::{Freshness, Level, MonitorView, Snapshot};
+use crate::run::snapshot::{DownView, Freshness, Level, MonitorView, Snapshot};
 use crate::ui::text;
 use crate::ui::theme::Theme;
 use crate::ui::widget::table::{self, Cell, Column};
@@ -28,6 +28,7 @@ pub fn lines(snapshot: &Snapshot, theme: &Theme, whole: bool, width: usize) -> V
     out.push(Line::default());
     out.push(budget(snapshot, theme));
     if whole {
+        out.extend(availability(snapshot, theme, width));
         out.extend(in_full(snapshot, theme, width));
     }
     out
@@ -156,11 +157,64 @@ fn monitor_row(monitor: &MonitorView, theme: &Theme) -> Vec<Cell> {
     ]
 }
 
+/// The error budget in a line: what was down for certain, and what may have been.
 fn budget(snapshot: &Snapshot, theme: &Theme) -> Line<'static> {
-    let style = if snapshot.downtime_ms > snapshot.budget_ms { theme.warning() } else { theme.plain() };
-    Line::from(vec![
+    let view = &snapshot.availability;
+    let spent = view.burnt_ms + view.service.certain_ms;
+    let style = if spent > snapshot.budget_ms { theme.warning() } else { theme.plain() };
+    let mut spans = vec![
         Span::styled("downtime ", theme.dim()),
-        Span::styled(text::span(snapshot.downtime_ms / 1000 * 1000), style),
-        Span::styled(format!(" of {} that the objective allows", text::span(snapshot.budget_ms / 1000 * 1000)), theme.dim()),
-    ])
+        Span::styled(bounds(view.burnt_ms, view.service.certain_ms, view.service.possible_ms), style),
+        Span::styled(format!(" of {} that the objective allows", seconds(snapshot.budget_ms)), theme.dim()),
+    ];
+    if view.service.unmeasured_ms > 0 {
+        spans.push(Span::styled(format!(", {} not measured", seconds(view.service.unmeasured_ms)), theme.caution()));
+    }
+    Line::from(spans)
+}
+
+/// The error budget in full: by target, and by step.
+fn availability(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+    let view = &snapshot.availability;
+    let mut out = vec![Line::default()];
+    let columns = [
+        Column::flexible("downtime", NAME),
+        Column::fixed("at least", 0).right(),
+        Column::fixed("at most", 0).right(),
+        Column::fixed("not measured", 2).right(),
+        Column::fixed("seen by", 1).right(),
+    ];
+    let down = |of: &DownView| {
+        let (least, most, blind) = match of.since {
+            Some(_) => (seconds(of.certain_ms), seconds(of.possible_ms), seconds(of.unmeasured_ms)),
+            None => ("-".to_owned(), "-".to_owned(), "-".to_owned()),
+        };
+        let plain = |text: String| (text, theme.plain());
+        vec![plain(of.label.clone()), plain(least), plain(most), plain(blind), plain(format!("{} of {}", of.quorum, of.vantages))]
+    };
+    let rows = std::iter::once(&view.service).chain(&view.regions).filter(|of| of.vantages > 0).map(down).collect();
+    out.extend(table::lines(&columns, rows, width, theme.dim(), theme.glyphs.ellipsis));
+    if view.burnt_ms > 0 {
+        out.push(Line::styled(format!("{} were spent before this run", seconds(view.burnt_ms)), theme.dim()));
+    }
+    if let Some((least, most)) = view.projected_ms {
+        let text = format!("at this pace {} of {} at the end", bounds(0, least, most), seconds(snapshot.budget_ms));
+        out.push(Line::styled(text, if least > snapshot.budget_ms { theme.caution() } else { theme.dim() }));
+    }
+    for step in &view.steps {
+        let name = if step.step.is_empty() { "before the first step" } else { &step.step };
+        let spent = bounds(0, step.certain_ms, step.possible_ms);
+        out.push(Line::styled(format!("  {name}: {spent}"), theme.plain()));
+    }
+    out
+}
+
+/// A lower and an upper bound in whole seconds; one number when they are the same.
+fn bounds(more: i64, least: i64, most: i64) -> String {
+    let (least, most) = (seconds(more + least), seconds(more + most));
+    if least == most { least } else { format!("{least} to {most}") }
+}
+
+fn seconds(ms: i64) -> String {
+    text::span(ms / 1000 * 1000)
 }
