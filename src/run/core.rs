@@ -1,19 +1,21 @@
 //! Plan, run and watch put together: events go in, entries and effects come out.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 
 use super::command::Reply;
 use super::decide::{Ctx, Decision, advance, attention, decide};
 use super::entry::Entry;
 use super::event::Event;
+use super::minute::Minute;
 use super::ready;
 use super::snapshot::{JOURNAL_TAIL, JournalLine};
 use super::state::Run;
 use super::view;
 use super::watch::Watch;
 use crate::cloud::{CallId, Effect, Millis};
-use crate::plan::{Plan, StepId};
+use crate::plan::{MonitorId, Plan, StepId};
 use crate::run::entry::CallOutcome;
 use crate::run::state::step_of;
 
@@ -60,6 +62,8 @@ pub struct Outcome {
     pub wake: Millis,
     /// Steps that made their first accepted change, or started and make none: a drill's faults count from there.
     pub reached: Vec<StepId>,
+    /// What monitors gave in minutes that are over, each minute once.
+    pub minutes: Vec<(MonitorId, Minute)>,
 }
 
 impl Core {
@@ -111,6 +115,7 @@ impl Core {
             _ => "engine".to_owned(),
         };
         self.watch.observe(&self.plan, now, &event);
+        outcome.minutes = mem::take(&mut self.watch.closed);
         if matches!(event, Event::Command { .. } | Event::Sent { .. }) {
             let decision = decide(self.ctx(now), event);
             self.take(now, &actor, decision, &mut outcome);

@@ -9,6 +9,7 @@ use super::downtime::Downtime;
 use super::entry::RollbackRef;
 use super::event::Event;
 use super::gate::{self, Tracker};
+use super::minute::{Gathering, MINUTE_MS, Minute};
 use super::snapshot::Freshness;
 use crate::cloud::{
     Answer, CallId, ChangeSetInfo, Effect, Failure, FailureKind, Millis, NO_DATA_YET, PollGroup, PollKind, Query, Reading,
@@ -26,6 +27,8 @@ const IDLE_SERVICE_MS: i64 = 60_000;
 const ALERT_MS: i64 = 600_000;
 /// Longest pause for a throttled service on which the proofs of a rollback depend, in milliseconds.
 const THROTTLED_PROOF_MS: i64 = 60_000;
+/// How long samples are waited for after the end of their minute, in milliseconds.
+const MINUTE_PATIENCE_MS: i64 = 60_000;
 /// How late CloudWatch publishes, in milliseconds (rule 33).
 const METRIC_DELAY_MS: i64 = 120_000;
 
@@ -40,6 +43,12 @@ pub struct Watch {
     interval: Vec<i64>,
     /// Rings, by monitor.
     pub rings: Vec<Ring>,
+    /// What each monitor has given in the minute that is not over, by monitor.
+    gathering: Vec<Gathering>,
+    /// Minutes that are over, until they are taken. One whose samples come very late may come in parts.
+    pub closed: Vec<(MonitorId, Minute)>,
+    /// The minute in which it was looked last whether others are over, in minutes of Unix time.
+    looked: i64,
     /// Trackers of the conditions that matter now.
     pub trackers: BTreeMap<ConditionId, Tracker>,
     /// Queries under way, and since when.
@@ -130,6 +139,9 @@ impl Watch {
             interval: vec![IDLE_MS; groups.len()],
             groups,
             rings: vec![Ring::default(); plan.monitors.len()],
+            gathering: vec![Gathering::default(); plan.monitors.len()],
+            closed: Vec::new(),
+            looked: i64::MIN,
             trackers: BTreeMap::new(),
             asked: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -149,6 +161,7 @@ impl Watch {
 
     /// Takes in what an event shows, before anything is decided on it.
     pub fn observe(&mut self, plan: &Plan, now: Millis, event: &Event) {
+        self.close_minutes(now);
         match event {
             Event::Answer { query, result } => {
                 let asked = self.asked.remove(query).unwrap_or(now);
@@ -186,6 +199,19 @@ impl Watch {
                 _ => {}
             },
             Event::Tick => {}
+        }
+    }
+
+    /// Ends the minutes to which nothing is added any more, also when their monitor has gone silent.
+    fn close_minutes(&mut self, now: Millis) {
+        // Minutes can be over only when the clock has passed a full one: nothing is done for any other event.
+        let minute = now.div_euclid(MINUTE_MS);
+        if minute == self.looked {
+            return;
+        }
+        self.looked = minute;
+        for (monitor, gathering) in self.gathering.iter_mut().enumerate() {
+            self.closed.extend(gathering.end_before(now, MINUTE_PATIENCE_MS).map(|minute| (monitor, minute)));
         }
     }
 
@@ -265,13 +291,17 @@ impl Watch {
             if tells {
                 ring.told = Some(reading.at);
             }
-            match &reading.value {
-                Value::Number(number) if fresh => ring.samples.push_back((reading.at, Some(*number))),
+            let sample = match &reading.value {
+                Value::Number(number) if fresh => Some(Some(*number)),
                 Value::Failed(_) if fresh => {
-                    ring.samples.push_back((reading.at, None));
                     ring.last_failed = Some(now);
+                    Some(None)
                 }
-                _ => {}
+                _ => None,
+            };
+            if let Some(sample) = sample {
+                ring.samples.push_back((reading.at, sample));
+                self.closed.extend(self.gathering[monitor].add(reading.at, sample).map(|minute| (monitor, minute)));
             }
             if ring.samples.len() > RING {
                 ring.samples.pop_front();

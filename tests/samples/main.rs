@@ -1,0 +1,8 @@
+//! What monitors give is gathered by the minute, kept, and read back.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+mod gathered;
+
+#[path = "../support/plan.rs"]
+mod support;
