@@ -2,10 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
+use std::sync::Arc;
+
+use cutover::cloud::{Answer, Query, Reading, Value};
 use cutover::plan::{Availability, Connection, Family, HttpSource, Measure, Monitor, Plan, Protocol, Source, Traffic, Unit};
+use cutover::run::core::Core;
 use cutover::run::downtime::{Down, Downtime};
+use cutover::run::entry::Entry;
+use cutover::run::event::Event;
 use cutover::run::minute::{Gathering, Minute};
 use cutover::run::span::length;
+use cutover::run::view::availability::availability;
 use proptest::prelude::*;
 use support::{metric, monitor, plan};
 
@@ -249,4 +256,48 @@ proptest! {
         let (certain, possible, _) = service(&seen, until);
         prop_assert!(certain <= truth && truth <= possible, "{} <= {} <= {}, {:?}", certain, truth, possible, down);
     }
+}
+
+/// What was recorded: when nothing listened, and what three agents saw of it.
+fn recorded() -> (i64, i64, Vec<(i64, usize, bool)>) {
+    let text = std::fs::read_to_string("tests/recorded/outage.jsonl").unwrap();
+    let mut lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let truth = lines.next().unwrap();
+    let number = |value: &serde_json::Value, key: &str| value[key].as_i64().unwrap();
+    let seen = lines
+        .map(|line| (number(&line, "at"), usize::try_from(number(&line, "vantage")).unwrap(), line["good"].as_bool().unwrap()));
+    (number(&truth, "down"), number(&truth, "up"), seen.collect())
+}
+
+#[test]
+fn a_recorded_outage_is_told_to_the_second() {
+    let (down, up, seen) = recorded();
+    // As a run gets them: readings that answer its polls, through the core, to what a screen shows.
+    let mut plan = plan(["a", "b", "c"].map(probe).into());
+    plan.availability.service = vec![0, 1, 2];
+    let mut core = Core::new(Arc::new(plan));
+    let opened = Entry::Genesis {
+        plan: String::new(),
+        plan_hash: String::new(),
+        scenario: None,
+        scenario_hash: None,
+        seed: None,
+        rules: None,
+        token_base: String::new(),
+    };
+    core.replay(seen[0].0, "test", &opened);
+    for (at, vantage, good) in &seen {
+        let value = if *good { Value::Number(1_000) } else { Value::Failed("refused".into()) };
+        let readings = vec![(*vantage, Reading { at: *at, value })];
+        let _ = core.handle(*at, Event::Answer { query: Query::Poll(*vantage), result: Ok(Answer::Readings(readings)) });
+    }
+    let end = seen.last().unwrap().0;
+    let _ = core.handle(end + 150_000, Event::Tick);
+    let service = availability(core.ctx(end + 150_000)).service;
+    let truth = up - down;
+    assert!(service.certain_ms <= truth && truth <= service.possible_ms, "{truth} in {service:?}");
+    // Two intervals apart, as the vantage points ask once a second; the truth is in the middle to the second.
+    assert!(service.possible_ms - service.certain_ms <= 2_100, "{service:?}");
+    assert!((service.possible_ms.midpoint(service.certain_ms) - truth).abs() < 500, "{truth} in {service:?}");
+    assert_eq!(service.unmeasured_ms, 0);
 }

@@ -228,6 +228,22 @@ fn a_folder_with_includes_resolves() {
 }
 
 /// What is pointed out of the drill with a third region and a switch in its rollback.
+#[test]
+fn downtime_is_measured_as_the_plan_says_or_by_the_monitor_of_the_service() {
+    let usual = load_bytes(DRILL.as_bytes()).unwrap().plan;
+    let users = usual.monitor_named("api-users").unwrap();
+    assert_eq!((usual.availability.service.clone(), usual.availability.regions.len()), (vec![users], 0));
+    assert_eq!((usual.availability.quorum_of(1), usual.availability.quorum_of(3), usual.availability.quorum_of(4)), (1, 2, 3));
+    let said = "availability: {burnt: 4m, regions: {eu-west-1: [api-ireland]}}\nmonitors:\n";
+    let loaded = load_bytes(DRILL.replacen("monitors:\n", said, 1).as_bytes()).unwrap();
+    let availability = loaded.plan.availability;
+    let ireland = loaded.plan.monitors.iter().position(|m| m.name == "api-ireland").unwrap();
+    assert_eq!((availability.burnt_ms, availability.service), (240_000, vec![users]));
+    assert_eq!(availability.regions, [("eu-west-1".to_owned(), vec![ireland])]);
+    assert_eq!(loaded.warnings.len(), 2, "both are seen from one place only: {:?}", loaded.warnings);
+    assert!(loaded.warnings.iter().all(|w| w.message.starts_with("few-vantages: ")));
+}
+
 fn warnings_of_a_switch(region: &str) -> Vec<String> {
     let third = "objectives: {availability";
     let steps = "    steps:\n      - id: traffic-back\n";

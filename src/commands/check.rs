@@ -8,7 +8,7 @@ use super::Ends;
 use crate::cli::Check;
 use crate::exit::{Exit, Failed};
 use crate::plan::load::{Loaded, Problem};
-use crate::plan::{Plan, format_ms};
+use crate::plan::{MonitorId, Plan, format_ms};
 use crate::run::budget::{Budget, Cadences, budget};
 
 /// Checks a plan.
@@ -61,6 +61,9 @@ pub fn check(args: &Check) -> Ends {
         plan.days,
         plan.manifest.hash.get(..12).unwrap_or_default()
     );
+    for line in measured(plan) {
+        println!("{line}");
+    }
     // A plan is code: what a run starts by itself is shown before.
     for (vantage, command) in commands(plan) {
         println!("vantage {vantage} runs: {}", command.join(" "));
@@ -73,6 +76,19 @@ pub fn check(args: &Check) -> Ends {
         return Err(Failed::new(Exit::PlanInvalid, "the plan has no steps"));
     }
     Ok(Exit::Done)
+}
+
+/// With what downtime is measured.
+fn measured(plan: &Plan) -> Vec<String> {
+    let availability = &plan.availability;
+    let targets = std::iter::once(("the service", &availability.service))
+        .chain(availability.regions.iter().map(|(name, monitors)| (name.as_str(), monitors)));
+    let line = |(of, monitors): (&str, &Vec<MonitorId>)| {
+        let names: Vec<&str> = monitors.iter().map(|id| plan.monitors[*id].name.as_str()).collect();
+        let quorum = availability.quorum_of(names.len());
+        format!("downtime of {of}: when {quorum} of {} see it: {}", names.len(), names.join(", "))
+    };
+    targets.filter(|(_, monitors)| !monitors.is_empty()).map(line).collect()
 }
 
 /// The commands that a run starts by itself, by vantage point.

@@ -116,12 +116,31 @@ impl Core {
         };
         self.watch.observe(&self.plan, now, &event);
         outcome.minutes = mem::take(&mut self.watch.closed);
+        self.count(now, &outcome.minutes);
         if matches!(event, Event::Command { .. } | Event::Sent { .. }) {
             let decision = decide(self.ctx(now), event);
             self.take(now, &actor, decision, &mut outcome);
         }
         self.settle(now, &mut outcome);
         outcome
+    }
+
+    /// Counts downtime from the minutes that are over, and from the time in which there were none.
+    fn count(&mut self, now: Millis, minutes: &[(MonitorId, Minute)]) {
+        let downtime = &mut self.watch.downtime;
+        if self.run.entries > 0 {
+            downtime.begin(self.run.started);
+        }
+        for (monitor, minute) in minutes {
+            downtime.minute(*monitor, minute);
+        }
+        downtime.pass(now);
+    }
+
+    /// Takes in what monitors gave before this process began: the error budget goes on where it was. Gates do not see it.
+    pub fn recall(&mut self, now: Millis, minutes: &[(MonitorId, Minute)]) {
+        self.count(Millis::MIN, minutes);
+        self.count(now, &[]);
     }
 
     /// Decides until there is nothing more to write.

@@ -44,7 +44,8 @@ pub fn read(cx: &mut Context, node: &Node, service: Option<MonitorId>) -> Availa
 /// The probes of one target.
 fn probes(cx: &mut Context, node: &Node, of: &str) -> Read<Vec<MonitorId>> {
     let mut probes = Vec::new();
-    for item in cx.list(node)? {
+    let items = cx.list(node)?;
+    for item in items {
         let Some(id) = cx.monitor(item) else { continue };
         if cx.monitors.get(id).and_then(Option::as_ref).is_some_and(|m| !matches!(m.source, Source::Http(_))) {
             cx.error(item.at, "downtime is measured with `http` monitors");
@@ -54,7 +55,7 @@ fn probes(cx: &mut Context, node: &Node, of: &str) -> Read<Vec<MonitorId>> {
             probes.push(id);
         }
     }
-    if probes.is_empty() && !cx.failed() {
+    if items.is_empty() {
         cx.error_help(
             node.at,
             format!("nothing shows whether {of} is up"),

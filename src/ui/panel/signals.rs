@@ -165,10 +165,10 @@ fn budget(snapshot: &Snapshot, theme: &Theme) -> Line<'static> {
     let mut spans = vec![
         Span::styled("downtime ", theme.dim()),
         Span::styled(bounds(view.burnt_ms, view.service.certain_ms, view.service.possible_ms), style),
-        Span::styled(format!(" of {} that the objective allows", seconds(snapshot.budget_ms)), theme.dim()),
+        Span::styled(format!(" of {} allowed", seconds(snapshot.budget_ms)), theme.dim()),
     ];
     if view.service.unmeasured_ms > 0 {
-        spans.push(Span::styled(format!(", {} not measured", seconds(view.service.unmeasured_ms)), theme.caution()));
+        spans.push(Span::styled(format!(", {} unmeasured", seconds(view.service.unmeasured_ms)), theme.caution()));
     }
     Line::from(spans)
 }
@@ -181,7 +181,7 @@ fn availability(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'s
         Column::flexible("downtime", NAME),
         Column::fixed("at least", 0).right(),
         Column::fixed("at most", 0).right(),
-        Column::fixed("not measured", 2).right(),
+        Column::fixed("unmeasured", 2).right(),
         Column::fixed("seen by", 1).right(),
     ];
     let down = |of: &DownView| {
