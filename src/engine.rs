@@ -4,7 +4,8 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::PathBuf;
+use std::mem;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,21 +19,26 @@ use self::scribe::Scribe;
 use crate::cloud::{CallId, Effect, Failure, FailureKind, Millis};
 use crate::journal::{Ack, JournalError, Spool, Writer};
 use crate::link::Request;
+use crate::plan::MonitorId;
 use crate::run::command::{Command, Reply};
 use crate::run::core::{Core, Draft, Outcome};
 use crate::run::decide::rolled_back;
 use crate::run::entry::{Entry, JobRef, RollbackRef};
 use crate::run::event::Event;
+use crate::run::minute::Minute;
 use crate::run::rollback;
 use crate::run::runbook::{Facts, Source, runbook};
 use crate::run::snapshot::{AlertView, LedgerView, Level, Snapshot};
 use crate::run::view::{self, Surroundings};
+use crate::samples::{Batch, Keeper};
 
 mod backend;
 mod ledger;
 pub mod order;
 mod scribe;
 
+/// Samples that are handed over to be kept, at once when there are so many.
+const SAMPLES: usize = 256;
 /// Snapshots are sent at most this often, unless somebody pressed a key.
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 /// A snapshot is sent at least this often: the clock and the ages on the screen move.
@@ -48,6 +54,9 @@ pub struct Engine<B> {
     around: Surroundings,
     ledger: Ledger,
     scribe: Option<Scribe>,
+    keeper: Option<Keeper>,
+    /// Minutes that have not been handed over to be kept.
+    minutes: Vec<(MonitorId, Minute)>,
     wake: Millis,
     /// Counted once, when the run has ended: nothing that is asked ten times a second may count 21 days.
     requests_failed: OnceCell<Option<u64>>,
@@ -68,7 +77,17 @@ impl<B: Backend> Engine<B> {
     pub fn new(core: Core, backend: B, around: Surroundings, writer: Writer, acks: mpsc::UnboundedReceiver<Ack>) -> Engine<B> {
         let ledger = Ledger::new(writer, acks, &around.ledger, around.epoch);
         let wake = backend.now();
-        Engine { core, backend, around, ledger, scribe: None, wake, requests_failed: OnceCell::new() }
+        Engine {
+            core,
+            backend,
+            around,
+            ledger,
+            scribe: None,
+            keeper: None,
+            minutes: Vec::new(),
+            wake,
+            requests_failed: OnceCell::new(),
+        }
     }
 
     /// Takes a spool into use, before the first entry is written. `left` are entries that were in it and are not in the
@@ -89,6 +108,27 @@ impl<B: Backend> Engine<B> {
         match Scribe::spawn(folder) {
             Ok(scribe) => self.scribe = Some(scribe),
             Err(error) => tracing::warn!(%error, "there will be no runbook"),
+        }
+    }
+
+    /// Keeps samples in the run's folder, and takes in what earlier engines kept there. Before the first event.
+    pub fn keep_samples(&mut self, folder: &Path) {
+        let names = self.core.plan.monitors.iter().map(|monitor| monitor.name.clone()).collect();
+        match Keeper::open(folder, names) {
+            Ok((keeper, kept)) => {
+                self.core.recall(&kept.minutes, &kept.samples);
+                self.core.watch.kept = Some(Vec::new());
+                self.keeper = Some(keeper);
+            }
+            Err(error) => tracing::warn!(%error, "no samples will be kept"),
+        }
+    }
+
+    /// Hands over what is to be kept, if there is so much of it. Never waits.
+    fn hand_over(&mut self, enough: usize) {
+        let (Some(keeper), Some(samples)) = (&mut self.keeper, &mut self.core.watch.kept) else { return };
+        if samples.len() + self.minutes.len() >= enough {
+            keeper.offer(Batch { samples: mem::take(samples), minutes: mem::take(&mut self.minutes) });
         }
     }
 
@@ -127,6 +167,10 @@ impl<B: Backend> Engine<B> {
 
     fn take(&mut self, outcome: Outcome) -> Option<Reply> {
         self.wake = outcome.wake;
+        if self.keeper.is_some() {
+            self.minutes.extend(outcome.minutes);
+            self.hand_over(SAMPLES);
+        }
         for step in &outcome.reached {
             self.backend.reached(*step);
         }
@@ -201,6 +245,7 @@ impl<B: Backend> Engine<B> {
             self.heard(news);
         }
         self.keep_runbook_new();
+        self.hand_over(1);
     }
 
     /// Tries a journal that has failed once more, and waits for what comes of it: before a process ends.
@@ -232,6 +277,9 @@ impl<B: Backend> Engine<B> {
         }
         if let Some(why) = self.scribe.as_ref().and_then(Scribe::failure) {
             let text = format!("the runbook cannot be written: {why}");
+            seen.alerts.push(AlertView { level: Level::Advisory, text, since: now, acknowledged: true });
+        }
+        if let Some(text) = self.keeper.as_ref().and_then(Keeper::failure) {
             seen.alerts.push(AlertView { level: Level::Advisory, text, since: now, acknowledged: true });
         }
         if let (Some(offer), Some(word)) = (&mut seen.offer, &around.ledger.spool.word) {
@@ -392,6 +440,7 @@ impl<B: Backend> Engine<B> {
                 }
                 () = tokio::time::sleep_until(publish_at) => {
                     self.keep_runbook_new();
+                    self.hand_over(1);
                     snapshots.send_replace(Arc::new(self.snapshot()));
                     (published, dirty) = (Instant::now(), false);
                 }
@@ -412,7 +461,11 @@ impl<B: Backend> Engine<B> {
         if self.ledger.fenced().is_none() {
             self.keep_runbook_new();
         }
+        self.minutes.extend(self.core.take_minutes(true));
+        self.hand_over(1);
         self.ledger.close();
+        // Last of all: nothing waits for samples.
+        drop(self.keeper);
         self.backend
     }
 }

@@ -17,5 +17,6 @@ pub mod live;
 pub mod plan;
 pub mod probe;
 pub mod run;
+pub mod samples;
 pub mod sim;
 pub mod ui;

@@ -15,6 +15,7 @@ pub mod downtime;
 pub mod entry;
 pub mod event;
 pub mod gate;
+pub mod history;
 pub mod job;
 pub mod minute;
 pub mod outage;

@@ -59,7 +59,8 @@ const RULES: &[Rule] = &[
     rule("sim", &["plan", "cloud", "run::event"], IMPURE),
     rule("journal", &[], SDK_AND_SCREEN),
     rule("link", &["run::command", "run::snapshot"], SDK_AND_SCREEN),
-    rule("engine", &["plan", "cloud", "run", "journal", "link"], SDK_AND_SCREEN),
+    rule("samples", &["cloud", "run::minute"], SDK_AND_SCREEN),
+    rule("engine", &["plan", "cloud", "run", "journal", "link", "samples"], SDK_AND_SCREEN),
     rule(
         "ui",
         &["link", "run::command", "run::snapshot", "plan::FaultKind", "cloud::ResourceChange"],

@@ -201,6 +201,7 @@ pub fn build(loaded: &Loaded, scenario: &Scenario, folder: &Path, meta: &Meta, d
     let mut engine = Engine::new(core, backend, around, writer, acks);
     engine.keep(opened.spool, opened.told.left);
     engine.keep_runbook(folder.to_path_buf());
+    engine.keep_samples(folder);
     engine.open("auto", first);
     Ok(engine)
 }

@@ -125,6 +125,7 @@ pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool, scr
     let mut engine = Engine::new(core, Live::new(aws, plan), around, writer, acks);
     engine.keep(opened.spool, opened.told.left);
     engine.keep_runbook(folder.to_path_buf());
+    engine.keep_samples(folder);
     engine.open(&driver, first);
     Ok(engine)
 }

@@ -8,6 +8,7 @@ use super::command::Reply;
 use super::decide::{Ctx, Decision, advance, attention, decide};
 use super::entry::Entry;
 use super::event::Event;
+use super::history::History;
 use super::minute::Minute;
 use super::ready;
 use super::snapshot::{JOURNAL_TAIL, JournalLine};
@@ -34,6 +35,8 @@ pub struct Core {
     pub run: Run,
     /// What is observed.
     pub watch: Watch,
+    /// What was observed before now, for charts, by monitor.
+    pub history: Vec<Arc<History>>,
     /// The newest entries, for the screen.
     pub tail: VecDeque<JournalLine>,
 }
@@ -70,7 +73,33 @@ impl Core {
     /// A core before its first entry.
     #[must_use]
     pub fn new(plan: Arc<Plan>) -> Core {
-        Core { run: Run::new(&plan), watch: Watch::new(&plan), tail: VecDeque::new(), plan }
+        let history = plan.monitors.iter().map(|_| Arc::default()).collect();
+        Core { run: Run::new(&plan), watch: Watch::new(&plan), history, tail: VecDeque::new(), plan }
+    }
+
+    /// Takes in what earlier engines of this run observed, in order of time, before the first event. No gate looks at it:
+    /// after a restart every gate is unknown, and every `for:` starts again.
+    pub fn recall(&mut self, minutes: &[(MonitorId, Minute)], samples: &[(MonitorId, Millis, Option<i64>)]) {
+        self.remember(minutes);
+        for (monitor, at, number) in samples {
+            Arc::make_mut(&mut self.history[*monitor]).recall((*at, *number));
+        }
+    }
+
+    fn remember(&mut self, minutes: &[(MonitorId, Minute)]) {
+        for (monitor, minute) in minutes {
+            Arc::make_mut(&mut self.history[*monitor]).add(minute);
+        }
+    }
+
+    /// Minutes that are over, each once. `all`: also those that are not, because nothing more will be observed.
+    pub fn take_minutes(&mut self, all: bool) -> Vec<(MonitorId, Minute)> {
+        if all {
+            self.watch.end_minutes();
+        }
+        let minutes = mem::take(&mut self.watch.closed);
+        self.remember(&minutes);
+        minutes
     }
 
     /// What decisions and views look at.
@@ -115,7 +144,7 @@ impl Core {
             _ => "engine".to_owned(),
         };
         self.watch.observe(&self.plan, now, &event);
-        outcome.minutes = mem::take(&mut self.watch.closed);
+        outcome.minutes = self.take_minutes(false);
         self.count(now, &outcome.minutes);
         if matches!(event, Event::Command { .. } | Event::Sent { .. }) {
             let decision = decide(self.ctx(now), event);

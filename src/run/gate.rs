@@ -283,6 +283,8 @@ pub fn stat_name(stat: Stat) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::plan::MetricSource;
 
@@ -306,7 +308,8 @@ mod tests {
         let verdict = |seconds: i64| {
             let micros = seconds * 1_000_000;
             let latest = Some(Reading { at: 180_000, value: Value::Number(micros) });
-            let ring = Ring { samples: [(120_000, Some(400_000)), (180_000, Some(micros))].into(), latest, ..Ring::default() };
+            let samples = [(120_000, Some(400_000)), (180_000, Some(micros))];
+            let ring = Ring { samples: Arc::new(samples.into()), latest, ..Ring::default() };
             instant(&condition, &ring, &monitor)
         };
         assert_eq!(verdict(1), Verdict::Pass);

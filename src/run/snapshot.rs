@@ -3,10 +3,15 @@
 //! Times are Unix milliseconds (virtual in a drill), durations milliseconds. Texts are for people; a program
 //! reads the typed fields.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::command::Verb;
+pub use super::history::{History, Point, Sample};
 use crate::cloud::Millis;
+use crate::plan::{Quantity, Unit};
 
 /// Everything a screen shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -420,6 +425,31 @@ pub struct MonitorView {
     pub limit: String,
     /// Newest numbers, oldest first, at most 60, in millionths; a failed probe is `None`.
     pub spark: Vec<Option<i64>>,
+    /// The limit in millionths, where it is about the numbers themselves: a share of failures is not.
+    #[serde(default)]
+    pub limit_at: Option<i64>,
+    /// What its numbers measure.
+    pub unit: Unit,
+    /// For charts. Shared and not copied, and not part of what is written as JSON.
+    #[serde(skip)]
+    pub chart: ChartView,
+}
+
+impl MonitorView {
+    /// A number of this monitor for people.
+    #[must_use]
+    pub fn show(&self, micros: i64) -> String {
+        Quantity { micros, unit: self.unit }.to_string()
+    }
+}
+
+/// What a chart of one monitor is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChartView {
+    /// The samples that gates read, oldest first.
+    pub samples: Arc<VecDeque<Sample>>,
+    /// What was before.
+    pub past: Arc<History>,
 }
 
 /// The error budget (rule 39): between what is certain and what is possible. Durations in milliseconds.

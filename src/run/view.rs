@@ -1,19 +1,23 @@
 //! From plan, run and watch to the snapshot that a screen shows. Pure; never called on the hot path.
 
+use std::sync::Arc;
+
 use self::alerts::alerts;
 use self::call::call_view;
 use super::change::{self, Read};
 use super::core::Core;
 use super::decide::{Ctx, blocked, moves_traffic, rolled_back};
 use super::entry::{JobRef, RollbackRef};
+use super::history::History;
 use super::snapshot::{
-    CallView, ConditionView, Conflict, DiffLine, DrillView, Freshness, Identity, LedgerView, Level, MonitorView, OutageView,
-    PhaseView, ResultView, RtoView, Snapshot, Status, StepState, StepView, Verdict, WorkView,
+    CallView, ChartView, ConditionView, Conflict, DiffLine, DrillView, Freshness, Identity, LedgerView, Level, MonitorView,
+    OutageView, PhaseView, ResultView, RtoView, Snapshot, Status, StepState, StepView, Verdict, WorkView,
 };
 use super::state::{CallRun, CallState, Job, RollbackRun, Run, definition, restored_by};
+use super::watch::Ring;
 use super::{gate, job, outage, rollback};
 use crate::cloud::{Call, Millis, Value};
-use crate::plan::{Action, ConditionId, MonitorId, Role, Source, Stat, Step, Undo, format_ms};
+use crate::plan::{Action, ConditionId, Limit, MonitorId, Role, Source, Stat, Step, Undo, format_ms};
 
 pub mod alerts;
 pub mod availability;
@@ -81,7 +85,7 @@ pub fn snapshot(core: &Core, now: Millis, around: &Surroundings) -> Snapshot {
         current: run.next_step(),
         work: work(ctx),
         traffic: traffic::traffic(ctx),
-        monitors: (0..plan.monitors.len()).map(|id| monitor(ctx, id)).collect(),
+        monitors: (0..plan.monitors.len()).map(|id| monitor(ctx, id, &core.history[id])).collect(),
         undo: undo::undo(ctx),
         rollbacks: undo::rollbacks(ctx),
         credentials_expire: ctx.watch.credentials(Millis::MIN).flatten(),
@@ -422,12 +426,12 @@ fn preview(ctx: Ctx<'_>, action: &Action) -> Option<CallView> {
     Some(call_view(&call, false, "not sent"))
 }
 
-fn monitor(ctx: Ctx<'_>, id: MonitorId) -> MonitorView {
+/// What a monitor's newest reading says, for people; for probes median and 95th percentile.
+fn value(ctx: Ctx<'_>, id: MonitorId) -> String {
     let monitor = &ctx.plan.monitors[id];
     let ring = &ctx.watch.rings[id];
-    let freshness = ctx.watch.freshness(ctx.plan, id, ctx.now);
     let number = |stat: Stat, value: i64| gate::show(monitor, stat, value);
-    let value = match (ring.latest.as_ref().map(|l| &l.value), &monitor.source) {
+    match (ring.latest.as_ref().map(|l| &l.value), &monitor.source) {
         (None, _) => "no reading yet".to_owned(),
         (Some(Value::Missing(why) | Value::Failed(why)), _) => why.clone(),
         (Some(Value::Status(status)), _) => status.clone(),
@@ -437,7 +441,16 @@ fn monitor(ctx: Ctx<'_>, id: MonitorId) -> MonitorView {
             format!("p50 {} p95 {}", stat(Stat::P50), stat(Stat::P95))
         }
         (Some(Value::Number(now)), _) => number(Stat::Last, *now),
-    };
+    }
+}
+
+fn limit_text(limit: &Limit) -> String {
+    format!("{} < {}", gate::stat_name(limit.stat), limit.above)
+}
+
+fn monitor(ctx: Ctx<'_>, id: MonitorId, past: &Arc<History>) -> MonitorView {
+    let monitor = &ctx.plan.monitors[id];
+    let ring = &ctx.watch.rings[id];
     MonitorView {
         name: monitor.name.clone(),
         title: monitor.title.clone(),
@@ -448,13 +461,25 @@ fn monitor(ctx: Ctx<'_>, id: MonitorId) -> MonitorView {
             Source::Http(_) => "http",
         }
         .into(),
-        value,
-        freshness,
+        value: value(ctx, id),
+        freshness: ctx.watch.freshness(ctx.plan, id, ctx.now),
         level: level(ctx, id),
         age_ms: ring.latest.as_ref().map(|l| ctx.now - l.at),
-        limit: monitor.limit.as_ref().map(|l| format!("{} < {}", gate::stat_name(l.stat), l.above)).unwrap_or_default(),
-        spark: ring.samples.iter().rev().take(SPARK).rev().map(|s| s.1).collect(),
+        limit: monitor.limit.as_ref().map(limit_text).unwrap_or_default(),
+        spark: spark(ring, past),
+        limit_at: monitor.limit.as_ref().filter(|l| l.stat != Stat::Errors).map(|l| l.above.micros),
+        unit: gate::unit_of(monitor, Stat::Last),
+        chart: ChartView { samples: Arc::clone(&ring.samples), past: Arc::clone(past) },
     }
+}
+
+/// The newest numbers, oldest first; those that earlier engines of the run took fill up what is missing.
+fn spark(ring: &Ring, past: &History) -> Vec<Option<i64>> {
+    let first = ring.samples.front().map_or(Millis::MAX, |sample| sample.0);
+    let before = past.before.iter().rev().skip_while(|sample| sample.0 >= first);
+    let mut newest: Vec<Option<i64>> = ring.samples.iter().rev().chain(before).take(SPARK).map(|sample| sample.1).collect();
+    newest.reverse();
+    newest
 }
 
 /// Gravity of a monitor's newest value.

@@ -2,6 +2,7 @@
 //! is empty, so every gate is unknown and every `for:` starts again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::change::Place;
 use super::command::{Command, Reply};
@@ -9,6 +10,7 @@ use super::downtime::Downtime;
 use super::entry::RollbackRef;
 use super::event::Event;
 use super::gate::{self, Tracker};
+use super::history::Sample;
 use super::minute::{Gathering, MINUTE_MS, Minute};
 use super::snapshot::Freshness;
 use crate::cloud::{
@@ -47,6 +49,8 @@ pub struct Watch {
     gathering: Vec<Gathering>,
     /// Minutes that are over, until they are taken. One whose samples come very late may come in parts.
     pub closed: Vec<(MonitorId, Minute)>,
+    /// Whether somebody wants every sample, and those that nobody has taken yet, in order of time for each monitor.
+    pub kept: Option<Vec<(MonitorId, Millis, Option<i64>)>>,
     /// The minute in which it was looked last whether others are over, in minutes of Unix time.
     looked: i64,
     /// Trackers of the conditions that matter now.
@@ -114,8 +118,8 @@ pub struct Prepared {
 /// The samples of one monitor.
 #[derive(Debug, Clone, Default)]
 pub struct Ring {
-    /// Samples, oldest first: time and number; `None` for a failed probe.
-    pub samples: VecDeque<(Millis, Option<i64>)>,
+    /// Samples, oldest first. Shared with the snapshots, so that a screen shows what gates read and nothing is copied.
+    pub samples: Arc<VecDeque<Sample>>,
     /// The newest reading, missing ones included.
     pub latest: Option<Reading>,
     /// When the newest failed sample was taken.
@@ -141,6 +145,7 @@ impl Watch {
             rings: vec![Ring::default(); plan.monitors.len()],
             gathering: vec![Gathering::default(); plan.monitors.len()],
             closed: Vec::new(),
+            kept: None,
             looked: i64::MIN,
             trackers: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -212,6 +217,13 @@ impl Watch {
         self.looked = minute;
         for (monitor, gathering) in self.gathering.iter_mut().enumerate() {
             self.closed.extend(gathering.end_before(now, MINUTE_PATIENCE_MS).map(|minute| (monitor, minute)));
+        }
+    }
+
+    /// Ends every minute as it is: nothing more will be added.
+    pub fn end_minutes(&mut self) {
+        for (monitor, gathering) in self.gathering.iter_mut().enumerate() {
+            self.closed.extend(gathering.end_before(Millis::MAX, 0).map(|minute| (monitor, minute)));
         }
     }
 
@@ -300,11 +312,15 @@ impl Watch {
                 _ => None,
             };
             if let Some(sample) = sample {
-                ring.samples.push_back((reading.at, sample));
+                let samples = Arc::make_mut(&mut ring.samples);
+                samples.push_back((reading.at, sample));
+                if samples.len() > RING {
+                    samples.pop_front();
+                }
+                if let Some(kept) = &mut self.kept {
+                    kept.push((monitor, reading.at, sample));
+                }
                 self.closed.extend(self.gathering[monitor].add(reading.at, sample).map(|minute| (monitor, minute)));
-            }
-            if ring.samples.len() > RING {
-                ring.samples.pop_front();
             }
             // A value that is missing does not push an older value out of sight: the older one gets stale by itself.
             let keep_older = matches!(reading.value, Value::Missing(_))

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "this is test data")]
 
 use cutover::cloud::ResourceChange;
-use cutover::plan::FaultKind;
+use cutover::plan::{FaultKind, Unit};
 use cutover::run::command::Verb;
 use cutover::run::snapshot::*;
 use cutover::ui::app::App;
@@ -99,6 +99,9 @@ fn monitor(title: &str, kind: &str, value: &str, limit: &str, age_ms: i64) -> Mo
         age_ms: Some(age_ms),
         limit: limit.into(),
         spark: if kind == "stack" { vec![] } else { wave.iter().map(|v| Some(v * 1_000)).collect() },
+        limit_at: None,
+        unit: Unit::Time,
+        chart: ChartView::default(),
     }
 }
 

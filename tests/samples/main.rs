@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
+mod cadence;
 mod gathered;
+mod kept;
 
 #[path = "../support/plan.rs"]
 mod support;

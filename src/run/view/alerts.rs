@@ -1,6 +1,6 @@
 //! What wants attention, gravest first.
 
-use super::{availability, level, monitor};
+use super::{availability, level, limit_text, value};
 use crate::cloud::PollKind;
 use crate::plan::{Quantity, Source, Unit, format_ms};
 use crate::run::decide::Ctx;
@@ -52,17 +52,16 @@ pub fn alerts(ctx: Ctx<'_>) -> Vec<KeyedAlert> {
     }
     for id in 0..ctx.plan.monitors.len() {
         if level(ctx, id) == Level::Caution {
-            let view = monitor(ctx, id);
             let (definition, ring) = (&ctx.plan.monitors[id], &ctx.watch.rings[id]);
             let at = ring.latest.as_ref().map_or(ctx.now, |l| l.at);
             // The number that is shown must be the one that the limit is about.
             let text = match (&definition.limit, gate::limited(definition, ring), &definition.source) {
                 (Some(limit), Some(value), Source::Metric(_)) => {
                     let value = gate::show(definition, limit.stat, value);
-                    format!("{}: {} {value} (limit {})", view.title, gate::stat_name(limit.stat), limit.above)
+                    format!("{}: {} {value} (limit {})", definition.title, gate::stat_name(limit.stat), limit.above)
                 }
-                (Some(_), ..) => format!("{}: {} (limit {})", view.title, view.value, view.limit),
-                (None, ..) => format!("{}: {}", view.title, view.value),
+                (Some(limit), ..) => format!("{}: {} (limit {})", definition.title, value(ctx, id), limit_text(limit)),
+                (None, ..) => format!("{}: {}", definition.title, value(ctx, id)),
             };
             add(format!("monitor {id}"), Level::Caution, text, at);
         }
