@@ -9,11 +9,12 @@ use super::dialog::rollback::Of;
 use super::dialog::{Choice, Dialog, Palette, Rollback, Turn};
 use super::keymap::{self, Binding, Key, Meaning};
 use super::layout;
+use super::panel::chart::Span;
 use super::panel::{self, Panel};
 use super::text;
 use super::theme::Theme;
 use crate::run::command::{Command, DrillCommand, Reply, Verb};
-use crate::run::snapshot::{Conflict, Level, Snapshot, StepState, WorkView};
+use crate::run::snapshot::{Conflict, Level, MonitorView, Snapshot, StepState, WorkView};
 
 /// Keys typed ahead into a dialog that asks for a confirmation are ignored for this long.
 pub const DEAD_TIME_MS: u64 = 300;
@@ -25,6 +26,8 @@ const QUIET_NOTICE_MS: u64 = 3_000;
 const SKIPPED_MS: i64 = 5_000;
 /// The fastest drill: an hour a second.
 const SPEED_MAX: u32 = 3_600;
+/// Cells and rows of what is copied, where that depends on the size of the screen.
+const COPIED: (usize, usize) = (120, 30);
 /// Lines that page up and page down move.
 const PAGE: usize = 10;
 
@@ -108,6 +111,11 @@ pub struct App {
     scroll: [Option<usize>; Panel::ALL.len()],
     /// Selected item of a checklist; `None`: the first that is not ticked.
     item: Option<usize>,
+    /// The monitor that is chosen in the zoomed signals, by its place.
+    monitor: usize,
+    /// Whether its chart is shown.
+    chart: bool,
+    span: Span,
     work: String,
     dialog: Option<Dialog>,
     dialog_scroll: usize,
@@ -133,6 +141,9 @@ impl App {
             zoom: false,
             scroll: [None; Panel::ALL.len()],
             item: None,
+            monitor: 0,
+            chart: false,
+            span: Span::default(),
             work: String::new(),
             dialog: None,
             dialog_scroll: 0,
@@ -169,6 +180,25 @@ impl App {
     #[must_use]
     pub fn scrolled(&self, panel: Panel) -> Option<usize> {
         self.scroll[panel.index()]
+    }
+
+    /// The monitor that is chosen, by its place: only where the signals fill the screen.
+    #[must_use]
+    pub fn chosen(&self, snapshot: &Snapshot) -> Option<usize> {
+        let last = snapshot.monitors.len().checked_sub(1)?;
+        (self.zoom && self.focus == Panel::Signals).then(|| self.monitor.min(last))
+    }
+
+    /// The monitor whose chart is shown.
+    #[must_use]
+    pub fn charted<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a MonitorView> {
+        snapshot.monitors.get(self.chosen(snapshot).filter(|_| self.chart)?)
+    }
+
+    /// How much time a chart shows.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span
     }
 
     /// The dialog that is open.
@@ -439,9 +469,12 @@ impl App {
             Meaning::Redraw => return vec![Action::Redraw],
             Meaning::Details if self.ticks_here(snapshot) => return self.tick(snapshot, now_ms),
             Meaning::Copy => {
-                let lines = panel::content(self.focus, self, snapshot, 120).lines;
+                let lines = panel::content(self.focus, self, snapshot, COPIED).lines;
                 let text: Vec<String> = lines.iter().map(|line| line.to_string().trim_end().to_owned()).collect();
                 return vec![Action::Copy(text.join("\n"))];
+            }
+            Meaning::Span if self.charted(snapshot).is_none() => {
+                self.say("only in a monitor's chart: 3, then enter twice", Level::Ok, now_ms);
             }
             _ => self.look(meaning, snapshot),
         }
@@ -517,11 +550,17 @@ impl App {
         let count = Panel::ALL.len();
         let turn = |by: usize| Panel::ALL[(self.focus.index() + by) % count];
         match meaning {
-            Meaning::NextPanel => self.focus = turn(1),
-            Meaning::PreviousPanel => self.focus = turn(count - 1),
-            Meaning::Panel(number) => self.focus = Panel::ALL.get(number).copied().unwrap_or(self.focus),
-            Meaning::Zoom | Meaning::Details => self.zoom = !self.zoom,
+            Meaning::NextPanel => self.turn_to(turn(1)),
+            Meaning::PreviousPanel => self.turn_to(turn(count - 1)),
+            Meaning::Panel(number) => self.turn_to(Panel::ALL.get(number).copied().unwrap_or(self.focus)),
+            Meaning::Details if self.chosen(snapshot).is_some() => self.chart = !self.chart,
+            Meaning::Zoom | Meaning::Details => {
+                self.zoom = !self.zoom;
+                self.chart = false;
+            }
+            Meaning::Span => self.span = self.span.next(),
             Meaning::Back if self.result_open => self.result_open = false,
+            Meaning::Back if self.chart => self.chart = false,
             Meaning::Back => {
                 self.zoom = false;
                 self.scroll[self.focus.index()] = None;
@@ -537,7 +576,27 @@ impl App {
         }
     }
 
-    /// Moves the selection of a checklist, or scrolls the focused panel.
+    fn turn_to(&mut self, panel: Panel) {
+        self.focus = panel;
+        self.chart = false;
+    }
+
+    /// Chooses another monitor, if that is what moves here. Below the last one the panel is scrolled like any other.
+    fn choose_monitor(&mut self, by: isize, snapshot: &Snapshot) -> bool {
+        let Some(at) = self.chosen(snapshot) else { return false };
+        let to = at.saturating_add_signed(by).min(snapshot.monitors.len() - 1);
+        if !self.chart && to == at && by > 0 {
+            return false;
+        }
+        let scrolled = self.scroll[self.focus.index()].take().is_some();
+        // What was scrolled away comes back first.
+        if !scrolled || by > 0 {
+            self.monitor = to;
+        }
+        true
+    }
+
+    /// Moves the selection of a checklist, chooses a monitor, or scrolls the focused panel.
     fn shift(&mut self, by: isize, snapshot: &Snapshot) {
         if self.ticks_here(snapshot)
             && let Some(work) = &snapshot.work
@@ -546,11 +605,14 @@ impl App {
             self.item = Some(item.saturating_add_signed(by).min(work.items.len() - 1));
             return;
         }
+        if self.choose_monitor(by, snapshot) {
+            return;
+        }
         let areas = layout::areas(self.area, self.focus, self.zoom);
         let Some((_, rect)) = areas.panels.iter().find(|(panel, _)| *panel == self.focus) else { return };
         let inner = layout::inner(*rect);
         let rows = usize::from(inner.height);
-        let content = panel::content(self.focus, self, snapshot, usize::from(inner.width));
+        let content = panel::content(self.focus, self, snapshot, (usize::from(inner.width), rows));
         let last = content.lines.len().saturating_sub(rows);
         let at = content.offset(self.scrolled(self.focus), rows);
         let to = at.saturating_add_signed(by).min(last);

@@ -111,8 +111,10 @@ pub enum Meaning {
     Panel(usize),
     /// Let the focused panel fill the screen.
     Zoom,
-    /// Details: tick in a checklist, zoom elsewhere.
+    /// Details: tick in a checklist, the chart of a monitor in the zoomed signals, zoom elsewhere.
     Details,
+    /// Another span of a chart.
+    Span,
     /// Back: close, unzoom, scroll home.
     Back,
     /// One line down.
@@ -300,9 +302,22 @@ pub static TABLE: &[Binding] = &[
     look(&[Key::Char('4')], "", Meaning::Panel(3), "", ""),
     look(&[Key::Char('5')], "", Meaning::Panel(4), "", ""),
     look(&[Key::Char('+')], "+", Meaning::Zoom, "zoom", "let the panel fill the screen, and back"),
-    look(&[Key::Enter], "enter", Meaning::Details, "", "details: tick in a checklist, zoom elsewhere; never confirms"),
+    look(
+        &[Key::Enter],
+        "enter",
+        Meaning::Details,
+        "",
+        "details: tick in a checklist, a monitor's chart in the zoomed signals, zoom elsewhere; never confirms",
+    ),
     look(&[Key::Esc], "esc", Meaning::Back, "", "back: close, unzoom, follow the run again"),
-    look(&[Key::Char('j'), Key::Down], "j k", Meaning::Down, "", "line down, line up (also the arrow keys)"),
+    look(&[Key::Char('v')], "v", Meaning::Span, "span", "another span of a chart: 15 minutes, 6 hours, the whole run"),
+    look(
+        &[Key::Char('j'), Key::Down],
+        "j k",
+        Meaning::Down,
+        "",
+        "line down, line up (also the arrow keys); in the zoomed signals another monitor",
+    ),
     look(&[Key::Char('k'), Key::Up], "", Meaning::Up, "", ""),
     look(&[Key::PageDown], "pgdn", Meaning::PageDown, "", "ten lines down; pgup: ten lines up"),
     look(&[Key::PageUp], "", Meaning::PageUp, "", ""),

@@ -1,6 +1,7 @@
 //! The panels: one file each, each made of lines, so that a panel is scrolled, copied and tested the same way.
 
 pub mod alert;
+pub mod chart;
 pub mod footer;
 pub mod identity;
 pub mod journal;
@@ -93,13 +94,16 @@ impl Content {
     }
 }
 
-/// What a panel shows.
+/// What a panel shows in `rows` rows of `width` cells.
 #[must_use]
-pub fn content(panel: Panel, app: &App, snapshot: &Snapshot, width: usize) -> Content {
+pub fn content(panel: Panel, app: &App, snapshot: &Snapshot, (width, rows): (usize, usize)) -> Content {
+    if let Some(monitor) = app.charted(snapshot).filter(|_| panel == Panel::Signals) {
+        return Content::top(chart::lines(snapshot, monitor, app.span(), app.theme(), (width, rows)));
+    }
     match panel {
         Panel::Plan => plan::content(snapshot, app.theme(), app.zoomed(), width),
         Panel::Now => now::content(snapshot, app, width),
-        Panel::Signals => Content::top(signals::lines(snapshot, app.theme(), app.zoomed(), width)),
+        Panel::Signals => signals::content(snapshot, app.theme(), app.chosen(snapshot), width),
         Panel::Undo => Content::top(undo::lines(snapshot, app.theme(), app.zoomed(), width)),
         Panel::Journal => journal::content(snapshot, app.theme(), width),
     }
@@ -113,8 +117,8 @@ pub fn draw(frame: &mut Frame, panel: Panel, rect: Rect, tabs: bool, app: &App, 
     let theme = app.theme();
     let focused = panel == app.focus();
     let inner = layout::inner(rect);
-    let content = content(panel, app, snapshot, usize::from(inner.width));
     let rows = usize::from(inner.height);
+    let content = content(panel, app, snapshot, (usize::from(inner.width), rows));
     let offset = content.offset(app.scrolled(panel), rows);
     let below = content.lines.len().saturating_sub(offset + rows);
     let title = title(panel, tabs, app, snapshot, usize::from(rect.width).saturating_sub(4));

@@ -150,18 +150,33 @@ pub fn count(number: usize, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
 
-/// Numbers as a row of levels, the newest last; a failed sample is the gap mark.
+/// Signs of a sparkline, each one cell wide.
+#[derive(Debug, Clone, Copy)]
+pub struct Signs<'a> {
+    /// Levels, lowest first.
+    pub levels: &'a [&'a str],
+    /// A failed sample.
+    pub gap: &'a str,
+    /// A sample above the limit.
+    pub over: &'a str,
+}
+
+/// Numbers as a row of levels, the newest last. With a limit the highest level is the limit and the lowest is nought, so
+/// that what is half full is half as much as allowed.
 #[must_use]
-pub fn sparkline(samples: &[Option<i64>], cells: usize, levels: &[&str], gap: &str) -> String {
+pub fn sparkline(samples: &[Option<i64>], cells: usize, limit: Option<i64>, signs: Signs) -> String {
+    let Signs { levels, gap, over } = signs;
     let shown = &samples[samples.len().saturating_sub(cells)..];
     let known = || shown.iter().flatten();
     let (low, high) = (known().min().copied().unwrap_or(0), known().max().copied().unwrap_or(0));
+    let (low, high) = limit.map_or((low, high), |limit| (low.min(0), limit));
     let reach = i128::from(high) - i128::from(low);
     let top = i128::try_from(levels.len().saturating_sub(1)).unwrap_or(0);
     shown
         .iter()
         .map(|sample| match sample {
             None => gap,
+            Some(value) if limit.is_some_and(|limit| *value > limit) => over,
             // A flat line is drawn at the bottom: nothing moves, nothing to see.
             Some(_) if reach == 0 => levels.first().copied().unwrap_or(" "),
             Some(value) => {
@@ -209,9 +224,15 @@ mod tests {
 
     #[test]
     fn a_sparkline_shows_the_newest_samples() {
-        let levels = ["_", "-", "^"];
-        assert_eq!(sparkline(&[Some(9), Some(0), None, Some(5), Some(10)], 4, &levels, "x"), "_x-^");
-        assert_eq!(sparkline(&[Some(7), Some(7)], 9, &levels, "x"), "__");
-        assert_eq!(sparkline(&[Some(i64::MIN), Some(i64::MAX)], 9, &levels, "x"), "_^");
+        let signs = Signs { levels: &["_", "-", "^"], gap: "x", over: "!" };
+        let line = |samples: &[Option<i64>], cells, limit| sparkline(samples, cells, limit, signs);
+        assert_eq!(line(&[Some(9), Some(0), None, Some(5), Some(10)], 4, None), "_x-^");
+        assert_eq!(line(&[Some(7), Some(7)], 9, None), "__");
+        assert_eq!(line(&[Some(i64::MIN), Some(i64::MAX)], 9, None), "_^");
+        // Against a limit the same height always means the same share of it.
+        assert_eq!(line(&[Some(7), Some(7)], 9, Some(100)), "__");
+        assert_eq!(line(&[Some(49), Some(50), Some(99), Some(100), Some(101), None], 9, Some(100)), "_--^!x");
+        assert_eq!(line(&[Some(-5), Some(5), Some(i64::MAX)], 9, Some(5)), "_^!");
+        assert_eq!(line(&[Some(0), Some(1)], 9, Some(0)), "_!");
     }
 }

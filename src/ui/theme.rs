@@ -53,6 +53,8 @@ pub struct Glyphs {
     pub spark: &'static [&'static str],
     /// A sample that failed, in a sparkline.
     pub gap: &'static str,
+    /// A sample above the limit, in a sparkline.
+    pub over: &'static str,
     /// A box around a panel.
     pub border: border::Set<'static>,
     /// A box around the panel that has the focus.
@@ -91,6 +93,7 @@ static ASCII: Glyphs = Glyphs {
     empty: ".",
     spark: &["_", ".", "-", "=", "+", "*", "#"],
     gap: "x",
+    over: "!",
     border: ASCII_BORDER,
     focused: ASCII_FOCUSED,
 };
@@ -114,6 +117,7 @@ static UNICODE: Glyphs = Glyphs {
     empty: "░",
     spark: &["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
     gap: "×",
+    over: "!",
     border: border::ROUNDED,
     focused: border::THICK,
 };
@@ -123,6 +127,12 @@ impl Theme {
     #[must_use]
     pub fn new(options: &Options) -> Self {
         Theme { color: options.color, glyphs: if options.ascii { &ASCII } else { &UNICODE } }
+    }
+
+    /// Whether only ASCII characters are painted.
+    #[must_use]
+    pub fn ascii(&self) -> bool {
+        std::ptr::eq(self.glyphs, &raw const ASCII)
     }
 
     fn colored(&self, style: Style, color: Color) -> Style {

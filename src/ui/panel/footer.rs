@@ -156,6 +156,9 @@ pub fn keys(snapshot: &Snapshot, app: &App, width: usize) -> Line<'static> {
     for (order, binding) in keymap::TABLE.iter().enumerate().filter(|(_, binding)| !binding.short.is_empty()) {
         let always = matches!(binding.meaning, Meaning::Hold | Meaning::Rollback | Meaning::Help);
         let state = binding.verb.map_or(Allowed::Yes, |verb| allowed(snapshot, verb));
+        if binding.meaning == Meaning::Span && app.charted(snapshot).is_none() {
+            continue;
+        }
         let style = match state {
             // What is seldom wanted is shown when it can be had; the help and the palette have it always.
             _ if is_choice(binding.meaning)

@@ -2,6 +2,7 @@
 
 use ratatui::text::{Line, Span};
 
+use super::Content;
 use crate::run::snapshot::{DownView, Freshness, Level, MonitorView, Snapshot};
 use crate::ui::text;
 use crate::ui::theme::Theme;
@@ -17,21 +18,23 @@ const VALUE: usize = 21;
 /// As far as this no name is cut before everything else has given way.
 const NAME: usize = 20;
 
-/// The panel; when it fills the screen (`whole`), with every sentence in full.
+/// The panel; when it fills the screen a monitor is `chosen`, and every sentence is there in full.
 #[must_use]
-pub fn lines(snapshot: &Snapshot, theme: &Theme, whole: bool, width: usize) -> Vec<Line<'static>> {
-    let mut out = Vec::new();
-    out.extend(outage(snapshot, theme));
-    out.extend(traffic(snapshot, theme, width));
-    out.push(Line::default());
-    out.extend(monitors(snapshot, theme, width));
-    out.push(Line::default());
-    out.push(budget(snapshot, theme));
-    if whole {
-        out.extend(availability(snapshot, theme, width));
-        out.extend(in_full(snapshot, theme, width));
+pub fn content(snapshot: &Snapshot, theme: &Theme, chosen: Option<usize>, width: usize) -> Content {
+    let mut lines = Vec::new();
+    lines.extend(outage(snapshot, theme));
+    lines.extend(traffic(snapshot, theme, width));
+    lines.push(Line::default());
+    // The heading of the table comes before the first monitor.
+    let home = chosen.filter(|chosen| *chosen > 0).map_or(0, |chosen| lines.len() + 1 + chosen);
+    lines.extend(monitors(snapshot, theme, chosen, width));
+    lines.push(Line::default());
+    lines.push(budget(snapshot, theme));
+    if chosen.is_some() {
+        lines.extend(availability(snapshot, theme, width));
+        lines.extend(in_full(snapshot, theme, width));
     }
-    out
+    Content { lines, home }
 }
 
 /// What the table may have had to cut.
@@ -117,8 +120,14 @@ fn bar(share: Option<u32>, theme: &Theme) -> String {
     format!("{}{}", theme.glyphs.full.repeat(full), theme.glyphs.empty.repeat(BAR - full))
 }
 
-fn monitors(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static>> {
-    let rows: Vec<Vec<Cell>> = snapshot.monitors.iter().map(|monitor| monitor_row(monitor, theme)).collect();
+fn monitors(snapshot: &Snapshot, theme: &Theme, chosen: Option<usize>, width: usize) -> Vec<Line<'static>> {
+    let mut rows: Vec<Vec<Cell>> = snapshot.monitors.iter().map(|monitor| monitor_row(monitor, theme)).collect();
+    if let Some(chosen) = chosen {
+        for (index, row) in rows.iter_mut().enumerate() {
+            let pointer = if index == chosen { theme.glyphs.pointer } else { " " };
+            row[0].0.insert_str(0, pointer);
+        }
+    }
     // Numbers and states are never cut, sentences are: a name is worth more than the end of a sentence.
     let value = rows.iter().map(|row| text::width(&row[2].0)).filter(|wide| *wide <= VALUE).max().unwrap_or(0).max(12);
     let columns = [
@@ -152,9 +161,13 @@ fn monitor_row(monitor: &MonitorView, theme: &Theme) -> Vec<Cell> {
         (monitor.title.clone(), style),
         (value, style),
         (monitor.limit.clone(), theme.dim()),
-        (text::sparkline(&monitor.spark, SPARK, theme.glyphs.spark, theme.glyphs.gap), theme.dim()),
+        (text::sparkline(&monitor.spark, SPARK, monitor.limit_at, signs(theme)), theme.dim()),
         (monitor.age_ms.map_or_else(|| "-".to_owned(), text::age), theme.dim()),
     ]
+}
+
+fn signs(theme: &Theme) -> text::Signs<'static> {
+    text::Signs { levels: theme.glyphs.spark, gap: theme.glyphs.gap, over: theme.glyphs.over }
 }
 
 /// The error budget in a line: what was down for certain, and what may have been.
