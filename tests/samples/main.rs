@@ -5,6 +5,9 @@
 mod cadence;
 mod gathered;
 mod kept;
+mod run;
 
+#[path = "../support/calm.rs"]
+mod calm;
 #[path = "../support/plan.rs"]
 mod support;
