@@ -233,13 +233,13 @@ impl Aws {
                 let stacks: Vec<(MonitorId, &str)> = sources()
                     .filter_map(|(id, source)| match source {
                         Source::Stack { stack } => Some((id, stack.as_str())),
-                        Source::Metric(_) | Source::Http(_) => None,
+                        Source::Metric(_) | Source::Http(_) | Source::Dns(_) => None,
                     })
                     .collect();
                 stacks::poll(&self.stacks(&group.region), &stacks, now_ms()).await
             }
             PollKind::Metrics => self.poll_metrics(plan, group).await,
-            PollKind::Probe => Err(errors::refused("probes are not made by AWS")),
+            PollKind::Probe | PollKind::Dns => Err(errors::refused("probes are not made by AWS")),
         }
     }
 

@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::dns::{DnsServer, DnsSource, DnsTarget, DnsType, ZoneServers};
 pub use self::drill::{
     Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Fault, FaultAt, FaultKind, Lost, Opening, Scenario,
 };
 pub use self::quantity::{Quantity, Unit, format_ms};
 pub use self::record::{AliasTarget, RecordSet};
 
+pub mod dns;
 pub mod drill;
 pub mod load;
 pub mod quantity;
@@ -196,6 +198,8 @@ pub enum Source {
     Metric(MetricSource),
     /// One HTTP request per interval.
     Http(HttpSource),
+    /// What name servers answer when they are asked for a name.
+    Dns(DnsSource),
 }
 
 /// A CloudWatch metric. `s3-replication` monitors become one as well, with their namespace and

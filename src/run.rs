@@ -17,6 +17,7 @@ pub mod event;
 pub mod gate;
 pub mod job;
 pub mod minute;
+pub mod moved;
 pub mod outage;
 pub mod ready;
 pub mod rollback;

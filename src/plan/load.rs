@@ -30,6 +30,7 @@ mod actions;
 mod availability;
 mod conditions;
 mod context;
+mod dns;
 mod drill;
 mod faults;
 mod fields;

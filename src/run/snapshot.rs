@@ -5,8 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use self::server::ServerView;
 use super::command::Verb;
 use crate::cloud::Millis;
+
+mod server;
 
 /// Everything a screen shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -406,9 +409,9 @@ pub struct MonitorView {
     pub title: String,
     /// Region, if it belongs to one.
     pub region: Option<String>,
-    /// Kind: `stack`, `metric`, `http`.
+    /// Kind: `stack`, `metric`, `http`, `dns`.
     pub kind: String,
-    /// Newest value for people; for probes median and 95th percentile.
+    /// Newest value for people; for probes median and 95th percentile, for names how many servers moved.
     pub value: String,
     /// Freshness.
     pub freshness: Freshness,
@@ -420,6 +423,9 @@ pub struct MonitorView {
     pub limit: String,
     /// Newest numbers, oldest first, at most 60, in millionths; a failed probe is `None`.
     pub spark: Vec<Option<i64>>,
+    /// What each name server of a `dns` monitor said.
+    #[serde(default)]
+    pub servers: Vec<ServerView>,
 }
 
 /// The error budget (rule 39): between what is certain and what is possible. Durations in milliseconds.

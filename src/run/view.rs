@@ -8,11 +8,11 @@ use super::decide::{Ctx, blocked, moves_traffic, rolled_back};
 use super::entry::{JobRef, RollbackRef};
 use super::snapshot::{
     CallView, ConditionView, Conflict, DiffLine, DrillView, Freshness, Identity, LedgerView, Level, MonitorView, OutageView,
-    PhaseView, ResultView, RtoView, Snapshot, Status, StepState, StepView, Verdict, WorkView,
+    PhaseView, ResultView, RtoView, ServerView, Snapshot, Status, StepState, StepView, Verdict, WorkView,
 };
 use super::state::{CallRun, CallState, Job, RollbackRun, Run, definition, restored_by};
-use super::{gate, job, outage, rollback};
-use crate::cloud::{Call, Millis, Value};
+use super::{gate, job, moved, outage, rollback};
+use crate::cloud::{Call, Millis, ServerAnswer, Value};
 use crate::plan::{Action, ConditionId, MonitorId, Role, Source, Stat, Step, Undo, format_ms};
 
 pub mod alerts;
@@ -436,7 +436,10 @@ fn monitor(ctx: Ctx<'_>, id: MonitorId) -> MonitorView {
             let stat = |stat| gate::statistic(ring, stat, from).map_or_else(|| number(Stat::Last, *now), |v| number(stat, v));
             format!("p50 {} p95 {}", stat(Stat::P50), stat(Stat::P95))
         }
+        (Some(Value::Number(_)), Source::Dns(source)) => moved::words(source, &ring.servers),
         (Some(Value::Number(now)), _) => number(Stat::Last, *now),
+        // The core makes a number of it when it comes in.
+        (Some(Value::Servers(_)), _) => "unreadable".to_owned(),
     };
     MonitorView {
         name: monitor.name.clone(),
@@ -446,6 +449,7 @@ fn monitor(ctx: Ctx<'_>, id: MonitorId) -> MonitorView {
             Source::Stack { .. } => "stack",
             Source::Metric(_) => "metric",
             Source::Http(_) => "http",
+            Source::Dns(_) => "dns",
         }
         .into(),
         value,
@@ -454,7 +458,22 @@ fn monitor(ctx: Ctx<'_>, id: MonitorId) -> MonitorView {
         age_ms: ring.latest.as_ref().map(|l| ctx.now - l.at),
         limit: monitor.limit.as_ref().map(|l| format!("{} < {}", gate::stat_name(l.stat), l.above)).unwrap_or_default(),
         spark: ring.samples.iter().rev().take(SPARK).rev().map(|s| s.1).collect(),
+        servers: servers(ctx, id),
     }
+}
+
+fn servers(ctx: Ctx<'_>, id: MonitorId) -> Vec<ServerView> {
+    let Source::Dns(source) = &ctx.plan.monitors[id].source else { return Vec::new() };
+    let view = |said: &ServerAnswer| ServerView {
+        name: said.server.clone(),
+        zone: said.zone,
+        answer: said.answer.clone(),
+        region: said.region.as_ref().map(|region| ctx.plan.region_label(region).to_owned()),
+        moved: said.region.as_ref() == Some(&source.toward),
+        ttl_s: said.ttl_s,
+        trouble: said.trouble.clone(),
+    };
+    ctx.watch.rings[id].servers.iter().map(view).collect()
 }
 
 /// Gravity of a monitor's newest value.

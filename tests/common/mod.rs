@@ -99,6 +99,7 @@ fn monitor(title: &str, kind: &str, value: &str, limit: &str, age_ms: i64) -> Mo
         age_ms: Some(age_ms),
         limit: limit.into(),
         spark: if kind == "stack" { vec![] } else { wave.iter().map(|v| Some(v * 1_000)).collect() },
+        servers: vec![],
     }
 }
 

@@ -17,6 +17,7 @@ use cutover::run::event::Event;
 use cutover::sim::{CallRecord, Deed, Outcome, World};
 
 mod dns;
+mod names;
 mod services;
 mod trouble;
 
