@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 pub use self::backend::Backend;
+pub use self::heart::{Heart, Pulse};
 use self::ledger::{Ledger, News};
 pub use self::scribe::RUNBOOK;
 use self::scribe::Scribe;
@@ -29,6 +30,7 @@ use crate::run::snapshot::{AlertView, LedgerView, Level, Snapshot};
 use crate::run::view::{self, Surroundings};
 
 mod backend;
+mod heart;
 mod ledger;
 pub mod order;
 mod scribe;
@@ -48,6 +50,9 @@ pub struct Engine<B> {
     around: Surroundings,
     ledger: Ledger,
     scribe: Option<Scribe>,
+    heart: Option<Heart>,
+    /// What was noticed at the start and is good to know, and when.
+    advice: Vec<(Millis, String)>,
     wake: Millis,
     /// Counted once, when the run has ended: nothing that is asked ten times a second may count 21 days.
     requests_failed: OnceCell<Option<u64>>,
@@ -68,7 +73,17 @@ impl<B: Backend> Engine<B> {
     pub fn new(core: Core, backend: B, around: Surroundings, writer: Writer, acks: mpsc::UnboundedReceiver<Ack>) -> Engine<B> {
         let ledger = Ledger::new(writer, acks, &around.ledger, around.epoch);
         let wake = backend.now();
-        Engine { core, backend, around, ledger, scribe: None, wake, requests_failed: OnceCell::new() }
+        Engine {
+            core,
+            backend,
+            around,
+            ledger,
+            scribe: None,
+            heart: None,
+            advice: Vec::new(),
+            wake,
+            requests_failed: OnceCell::new(),
+        }
     }
 
     /// Takes a spool into use, before the first entry is written. `left` are entries that were in it and are not in the
@@ -90,6 +105,16 @@ impl<B: Backend> Engine<B> {
             Ok(scribe) => self.scribe = Some(scribe),
             Err(error) => tracing::warn!(%error, "there will be no runbook"),
         }
+    }
+
+    /// Lets the heartbeat go out for as long as this engine's loop goes round.
+    pub fn keep_beating(&mut self, heart: Heart) {
+        self.heart = Some(heart);
+    }
+
+    /// Shows something from now on that was noticed at the start and is good to know.
+    pub fn advise(&mut self, text: String) {
+        self.advice.push((self.backend.now(), text));
     }
 
     /// Hands the runbook to its thread, if it is time to.
@@ -197,6 +222,7 @@ impl<B: Backend> Engine<B> {
     /// Takes in what journal and spool have answered, tries a journal that has failed if it is time, and keeps the
     /// runbook new. Never waits. Whoever does not let [`Engine::run`] drive calls this now and then.
     pub fn catch_up(&mut self) {
+        self.beat();
         while let Some(news) = self.ledger.ready() {
             self.heard(news);
         }
@@ -233,6 +259,13 @@ impl<B: Backend> Engine<B> {
         if let Some(why) = self.scribe.as_ref().and_then(Scribe::failure) {
             let text = format!("the runbook cannot be written: {why}");
             seen.alerts.push(AlertView { level: Level::Advisory, text, since: now, acknowledged: true });
+        }
+        if let Some(trouble) = self.heart.as_ref().and_then(Heart::trouble) {
+            let text = format!("the heartbeat does not get out: {}", trouble.why);
+            seen.alerts.push(AlertView { level: Level::Advisory, text, since: trouble.since, acknowledged: true });
+        }
+        for (since, text) in &self.advice {
+            seen.alerts.push(AlertView { level: Level::Advisory, text: text.clone(), since: *since, acknowledged: true });
         }
         if let (Some(offer), Some(word)) = (&mut seen.offer, &around.ledger.spool.word) {
             offer.confirm_word = Some(word.clone());
@@ -364,11 +397,19 @@ impl<B: Backend> Engine<B> {
         Ok(())
     }
 
+    /// The loop has come round, which is what a heartbeat tells.
+    fn beat(&mut self) {
+        if let Some(heart) = &mut self.heart {
+            heart.turn();
+        }
+    }
+
     /// Runs until every sender of commands is gone or the lease is lost.
     pub async fn run(&mut self, mut requests: mpsc::Receiver<Request>, snapshots: &watch::Sender<Arc<Snapshot>>) -> Ended {
         let mut published = Instant::now();
         let mut dirty = true;
         loop {
+            self.beat();
             if let Some(why) = self.ledger.fenced() {
                 return Ended::Fenced(why.to_owned());
             }

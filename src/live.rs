@@ -16,6 +16,8 @@ use crate::plan::Plan;
 use crate::probe::{Feeds, Names};
 use crate::run::event::Event;
 
+pub mod heartbeat;
+
 /// The longest that any effect may take; the clients' own time-outs are shorter.
 const LIMIT: Duration = Duration::from_secs(20);
 /// How often connections are used that would close after 90 seconds of rest.

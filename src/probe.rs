@@ -22,6 +22,7 @@ pub use self::line::Lines;
 pub use self::names::Names;
 pub use self::prober::{Measured, Outcome, Prober, in_flight_max};
 pub use self::report::Report;
+pub use self::vantage::Group;
 use crate::plan::{HttpSource, Protocol};
 
 mod agent;

@@ -8,7 +8,7 @@ use super::Ends;
 use crate::cli::Check;
 use crate::exit::{Exit, Failed};
 use crate::plan::load::{Loaded, Problem};
-use crate::plan::{MonitorId, Plan, format_ms};
+use crate::plan::{HeartbeatTo, MonitorId, Plan, format_ms};
 use crate::run::budget::{Budget, Cadences, budget};
 
 /// Checks a plan.
@@ -26,7 +26,7 @@ pub fn check(args: &Check) -> Ends {
                 (
                     true,
                     json!({ "ok": true, "plan": loaded.plan.name, "hash": loaded.plan.manifest.hash, "errors": [],
-                            "commands": commands(&loaded.plan),
+                            "commands": commands(&loaded.plan), "heartbeat": heartbeat(&loaded.plan),
                             "warnings": warnings.iter().map(problem).collect::<Vec<_>>(), "api": api(&budget) }),
                 )
             }
@@ -91,7 +91,34 @@ fn measured(plan: &Plan) -> Vec<String> {
     targets.filter(|(_, monitors)| !monitors.is_empty()).map(line).collect()
 }
 
-/// The commands that a run starts by itself, by vantage point.
+/// What a run starts or calls by itself, a line each.
+fn what_runs(plan: &Plan) -> Vec<String> {
+    let vantages = commands(plan).into_iter().map(|(vantage, command)| format!("vantage {vantage} runs: {}", command.join(" ")));
+    let beat = plan.heartbeat.as_ref().map(|heartbeat| {
+        let verb = if matches!(heartbeat.to, HeartbeatTo::Url(_)) { "calls" } else { "runs" };
+        format!("heartbeat {verb} every {}: {}", format_ms(heartbeat.every_ms), heartbeat.to.words())
+    });
+    vantages.chain(beat).collect()
+}
+
+/// The programs that a run of a plan starts by itself, a line each.
+#[must_use]
+pub fn programs(plan: &Plan) -> Vec<String> {
+    let starts = |line: &String| !line.starts_with("heartbeat calls ");
+    what_runs(plan).into_iter().filter(starts).collect()
+}
+
+/// The heartbeat as JSON.
+fn heartbeat(plan: &Plan) -> Option<serde_json::Value> {
+    let heartbeat = plan.heartbeat.as_ref()?;
+    let (key, to) = match &heartbeat.to {
+        HeartbeatTo::Url(url) => ("url", json!(url)),
+        HeartbeatTo::Command(command) => ("command", json!(command)),
+    };
+    Some(json!({ key: to, "every_ms": heartbeat.every_ms }))
+}
+
+/// The commands of the vantage points.
 fn commands(plan: &Plan) -> BTreeMap<&str, &[String]> {
     let commands = plan.vantages.iter().filter(|vantage| !vantage.command.is_empty());
     commands.map(|vantage| (vantage.name.as_str(), vantage.command.as_slice())).collect()

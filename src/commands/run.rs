@@ -122,7 +122,14 @@ pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool, scr
     }
     first.push(Entry::EngineStarted { resumed: !is_first, open: core.unsettled() });
     let driver = around.driver.clone();
+    let (heartbeat, place) = (plan.heartbeat.clone(), super::place::warning(&plan).await);
     let mut engine = Engine::new(core, Live::new(aws, plan), around, writer, acks);
+    if let Some(heartbeat) = heartbeat {
+        engine.keep_beating(crate::live::heartbeat::begin(&heartbeat));
+    }
+    if let Some(place) = place {
+        engine.advise(place);
+    }
     engine.keep(opened.spool, opened.told.left);
     engine.keep_runbook(folder.to_path_buf());
     engine.open(&driver, first);

@@ -133,6 +133,7 @@ fn plan_of(records: Vec<RecordSet>, change: impl FnOnce(&mut Plan)) -> Arc<Plan>
             service: Some(USERS),
         }),
         vantages: Vec::new(),
+        heartbeat: None,
         monitors,
         conditions: Vec::new(),
         phases: Vec::new(),

@@ -15,6 +15,7 @@ pub fn plan(monitors: Vec<Monitor>) -> Plan {
         availability: Availability::default(),
         traffic: None,
         vantages: Vec::new(),
+        heartbeat: None,
         monitors,
         conditions: Vec::new(),
         phases: Vec::new(),
