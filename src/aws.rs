@@ -19,6 +19,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 pub use self::identity::Identity;
 use self::keys::Keys;
 use self::metrics::Polled;
+pub use self::place::metadata_region;
 use self::silence::Silence;
 use crate::cloud::{
     Answer, Call, Failure, FailureKind, Millis, PollGroup, PollKind, Query, Reading, Receipt, metric_regions, metrics_of,
@@ -31,6 +32,7 @@ mod errors;
 mod identity;
 mod keys;
 mod metrics;
+mod place;
 mod records;
 mod silence;
 mod stacks;

@@ -54,6 +54,11 @@ impl Desk {
     }
 
     fn cutover(&self, args: &[&str]) -> Ended {
+        self.cutover_in(args, &[])
+    }
+
+    /// The same with more in the environment.
+    fn cutover_in(&self, args: &[&str], env: &[(&str, &str)]) -> Ended {
         let output = Command::new(env!("CARGO_BIN_EXE_cutover"))
             .args(args)
             .env_clear()
@@ -62,6 +67,7 @@ impl Desk {
             .env("CUTOVER_STATE_DIR", self.runs())
             // Without this the search for credentials asks the machine it runs on.
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(env.iter().copied())
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdin(Stdio::null())
             .output()

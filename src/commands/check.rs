@@ -15,14 +15,14 @@ use crate::run::budget::{Budget, Cadences, budget};
 ///
 /// # Errors
 /// Exit code 3 with every problem.
-pub fn check(args: &Check) -> Ends {
+pub async fn check(args: &Check) -> Ends {
     let problem =
         |p: &Problem| json!({ "file": p.file, "line": p.line, "column": p.column, "message": p.message, "help": p.help });
     if args.json {
         let (ok, report) = match crate::builtin::find(&args.plan) {
             Ok(loaded) => {
                 let budget = budget(&loaded.plan);
-                let warnings = warnings(&args.plan, &loaded, &budget);
+                let warnings = warnings(&args.plan, &loaded, &budget).await;
                 (
                     true,
                     json!({ "ok": true, "plan": loaded.plan.name, "hash": loaded.plan.manifest.hash, "errors": [],
@@ -39,7 +39,7 @@ pub fn check(args: &Check) -> Ends {
     }
     let loaded = super::load(&args.plan)?;
     let budget = budget(&loaded.plan);
-    let warnings = warnings(&args.plan, &loaded, &budget);
+    let warnings = warnings(&args.plan, &loaded, &budget).await;
     for warning in &warnings {
         eprintln!("warning: {}:{}:{}: {}", warning.file, warning.line, warning.column, warning.message);
     }
@@ -130,8 +130,10 @@ fn warnings(plan: &str, loaded: &Loaded, budget: &Budget) -> Vec<Problem> {
         let mut problem = Problem::of_file(plan, why);
         problem.warning = true;
         problem
-    });
-    loaded.warnings.iter().cloned().chain(reserve).collect()
+    };
+    let reserve = budget.route53_warning().map(of_plan);
+    let place = super::place::warning(&loaded.plan).await.map(of_plan);
+    loaded.warnings.iter().cloned().chain(reserve).chain(place).collect()
 }
 
 /// The budget as JSON. Everything is counted per day, in whole numbers: at idle cadence once in five minutes is 288.
