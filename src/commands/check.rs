@@ -65,8 +65,8 @@ pub async fn check(args: &Check) -> Ends {
         println!("{line}");
     }
     // A plan is code: what a run starts by itself is shown before.
-    for (vantage, command) in commands(plan) {
-        println!("vantage {vantage} runs: {}", command.join(" "));
+    for line in what_runs(plan) {
+        println!("{line}");
     }
     println!();
     for line in budget.table() {
@@ -124,9 +124,9 @@ fn commands(plan: &Plan) -> BTreeMap<&str, &[String]> {
     commands.map(|vantage| (vantage.name.as_str(), vantage.command.as_slice())).collect()
 }
 
-/// What looks wrong in the plan, and in what watching it would ask for.
-fn warnings(plan: &str, loaded: &Loaded, budget: &Budget) -> Vec<Problem> {
-    let reserve = budget.route53_warning().map(|why| {
+/// What looks wrong in the plan, in what watching it would ask for, and in where that would be done.
+async fn warnings(plan: &str, loaded: &Loaded, budget: &Budget) -> Vec<Problem> {
+    let of_plan = |why: String| {
         let mut problem = Problem::of_file(plan, why);
         problem.warning = true;
         problem
