@@ -19,6 +19,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 pub use self::identity::Identity;
 use self::keys::Keys;
 use self::metrics::Polled;
+pub use self::place::metadata_region;
 use self::silence::Silence;
 use crate::cloud::{
     Answer, Call, Failure, FailureKind, Millis, PollGroup, PollKind, Query, Reading, Receipt, metric_regions, metrics_of,
@@ -31,6 +32,7 @@ mod errors;
 mod identity;
 mod keys;
 mod metrics;
+mod place;
 mod records;
 mod silence;
 mod stacks;
@@ -233,13 +235,13 @@ impl Aws {
                 let stacks: Vec<(MonitorId, &str)> = sources()
                     .filter_map(|(id, source)| match source {
                         Source::Stack { stack } => Some((id, stack.as_str())),
-                        Source::Metric(_) | Source::Http(_) => None,
+                        Source::Metric(_) | Source::Http(_) | Source::Dns(_) => None,
                     })
                     .collect();
                 stacks::poll(&self.stacks(&group.region), &stacks, now_ms()).await
             }
             PollKind::Metrics => self.poll_metrics(plan, group).await,
-            PollKind::Probe => Err(errors::refused("probes are not made by AWS")),
+            PollKind::Probe | PollKind::Dns => Err(errors::refused("probes are not made by AWS")),
         }
     }
 

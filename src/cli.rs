@@ -87,6 +87,9 @@ pub struct Run {
     /// Start another run although one of this plan has not ended.
     #[arg(long)]
     pub new: bool,
+    /// Do not ask before the plan's own commands are started for the first time.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Arguments of `rollback`.

@@ -299,6 +299,25 @@ pub enum Value {
     Failed(String),
     /// Nothing could be seen, and why: never a sample, never zero (rule 32).
     Missing(String),
+    /// What each name server said. What number that is, the core says.
+    Servers(Vec<ServerAnswer>),
+}
+
+/// What one name server said when it was asked for a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerAnswer {
+    /// What the server is called.
+    pub server: String,
+    /// True for one of the zone's own, which answers with what is in sync and not with what it remembers.
+    pub zone: bool,
+    /// What it answered; `None` when it did not.
+    pub answer: Option<String>,
+    /// The region that the answer leads to, if it is one that the plan knows.
+    pub region: Option<String>,
+    /// How long its answer may still be kept, in seconds, as it said itself.
+    pub ttl_s: Option<u32>,
+    /// Why there is no answer, or no region.
+    pub trouble: Option<String>,
 }
 
 /// Why a call or query gave no answer.
@@ -349,10 +368,10 @@ pub enum Effect {
     },
 }
 
-/// Monitors that one request reads together: all stacks of a region, all metrics of a region, one probe.
+/// Monitors that one request reads together: all stacks of a region, all metrics of a region, one probe, one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PollGroup {
-    /// The region; empty for probes.
+    /// The region; empty for probes and names.
     pub region: String,
     /// The monitors, by number.
     pub monitors: Vec<MonitorId>,
@@ -369,6 +388,16 @@ pub enum PollKind {
     Metrics,
     /// One HTTP probe.
     Probe,
+    /// One name, asked of many servers.
+    Dns,
+}
+
+impl PollKind {
+    /// True for a call of the cloud's own API: it takes from its budget, and shows that the region answers.
+    #[must_use]
+    pub fn is_call(self) -> bool {
+        matches!(self, PollKind::Stacks | PollKind::Metrics)
+    }
 }
 
 /// The poll groups of a plan, always in the same order.
@@ -381,9 +410,9 @@ pub fn poll_groups(plan: &Plan) -> Vec<PollGroup> {
             Source::Stack { .. } => PollKind::Stacks,
             Source::Metric(_) => PollKind::Metrics,
             Source::Http(_) => PollKind::Probe,
+            Source::Dns(_) => PollKind::Dns,
         };
-        let shared =
-            (kind != PollKind::Probe).then(|| groups.iter_mut().find(|g| g.kind == kind && g.region == region)).flatten();
+        let shared = kind.is_call().then(|| groups.iter_mut().find(|g| g.kind == kind && g.region == region)).flatten();
         match shared {
             Some(group) => group.monitors.push(id),
             None => groups.push(PollGroup { region, monitors: vec![id], kind }),
@@ -441,7 +470,7 @@ pub fn metric_batches<'a>(metrics: &[(MonitorId, &'a MetricSource)]) -> Vec<Metr
 pub fn metrics_of<'a>(plan: &'a Plan, group: &PollGroup) -> Vec<(MonitorId, &'a MetricSource)> {
     let metric = |&id: &MonitorId| match &plan.monitors.get(id)?.source {
         Source::Metric(metric) => Some((id, metric)),
-        Source::Stack { .. } | Source::Http(_) => None,
+        Source::Stack { .. } | Source::Http(_) | Source::Dns(_) => None,
     };
     group.monitors.iter().filter_map(metric).collect()
 }

@@ -15,6 +15,7 @@ pub mod cockpit;
 pub mod drill;
 pub mod log;
 pub mod open;
+pub mod place;
 pub mod probe;
 pub mod record;
 pub mod rollback;

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 pub use self::backend::Backend;
+pub use self::heart::{Heart, Pulse};
 use self::ledger::{Ledger, News};
 pub use self::scribe::RUNBOOK;
 use self::scribe::Scribe;
@@ -33,6 +34,7 @@ use crate::run::view::{self, Surroundings};
 use crate::samples::{Batch, Keeper};
 
 mod backend;
+mod heart;
 mod ledger;
 pub mod order;
 mod scribe;
@@ -57,6 +59,9 @@ pub struct Engine<B> {
     keeper: Option<Keeper>,
     /// Minutes that have not been handed over to be kept.
     minutes: Vec<(MonitorId, Minute)>,
+    heart: Option<Heart>,
+    /// What was noticed at the start and is good to know, and when.
+    advice: Vec<(Millis, String)>,
     wake: Millis,
     /// Counted once, when the run has ended: nothing that is asked ten times a second may count 21 days.
     requests_failed: OnceCell<Option<u64>>,
@@ -85,6 +90,8 @@ impl<B: Backend> Engine<B> {
             scribe: None,
             keeper: None,
             minutes: Vec::new(),
+            heart: None,
+            advice: Vec::new(),
             wake,
             requests_failed: OnceCell::new(),
         }
@@ -130,6 +137,16 @@ impl<B: Backend> Engine<B> {
         if samples.len() + self.minutes.len() >= enough {
             keeper.offer(Batch { samples: mem::take(samples), minutes: mem::take(&mut self.minutes) });
         }
+    }
+
+    /// Lets the heartbeat go out for as long as this engine's loop goes round.
+    pub fn keep_beating(&mut self, heart: Heart) {
+        self.heart = Some(heart);
+    }
+
+    /// Shows something from now on that was noticed at the start and is good to know.
+    pub fn advise(&mut self, text: String) {
+        self.advice.push((self.backend.now(), text));
     }
 
     /// Hands the runbook to its thread, if it is time to.
@@ -241,6 +258,7 @@ impl<B: Backend> Engine<B> {
     /// Takes in what journal and spool have answered, tries a journal that has failed if it is time, and keeps the
     /// runbook new. Never waits. Whoever does not let [`Engine::run`] drive calls this now and then.
     pub fn catch_up(&mut self) {
+        self.beat();
         while let Some(news) = self.ledger.ready() {
             self.heard(news);
         }
@@ -281,6 +299,13 @@ impl<B: Backend> Engine<B> {
         }
         if let Some(text) = self.keeper.as_ref().and_then(Keeper::failure) {
             seen.alerts.push(AlertView { level: Level::Advisory, text, since: now, acknowledged: true });
+        }
+        if let Some(trouble) = self.heart.as_ref().and_then(Heart::trouble) {
+            let text = format!("the heartbeat does not get out: {}", trouble.why);
+            seen.alerts.push(AlertView { level: Level::Advisory, text, since: trouble.since, acknowledged: true });
+        }
+        for (since, text) in &self.advice {
+            seen.alerts.push(AlertView { level: Level::Advisory, text: text.clone(), since: *since, acknowledged: true });
         }
         if let (Some(offer), Some(word)) = (&mut seen.offer, &around.ledger.spool.word) {
             offer.confirm_word = Some(word.clone());
@@ -412,11 +437,19 @@ impl<B: Backend> Engine<B> {
         Ok(())
     }
 
+    /// The loop has come round, which is what a heartbeat tells.
+    fn beat(&mut self) {
+        if let Some(heart) = &mut self.heart {
+            heart.turn();
+        }
+    }
+
     /// Runs until every sender of commands is gone or the lease is lost.
     pub async fn run(&mut self, mut requests: mpsc::Receiver<Request>, snapshots: &watch::Sender<Arc<Snapshot>>) -> Ended {
         let mut published = Instant::now();
         let mut dirty = true;
         loop {
+            self.beat();
             if let Some(why) = self.ledger.fenced() {
                 return Ended::Fenced(why.to_owned());
             }

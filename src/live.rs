@@ -1,9 +1,11 @@
-//! The backend of a live run: AWS and HTTP probes, each effect a task of its own.
-//! Probes are made on schedules of their own ([`crate::probe::Feeds`]); an effect only collects what they saw.
+//! The backend of a live run: AWS, HTTP probes and name servers, each effect a task of its own.
+//! Probes are made on schedules of their own ([`crate::probe::Feeds`]); an effect only collects what they saw. Name servers
+//! are asked when the core asks ([`crate::probe::Names`]).
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::Either;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -11,8 +13,10 @@ use crate::aws::Aws;
 use crate::cloud::{Answer, Effect, Failure, FailureKind, Millis, PollGroup, PollKind, Query, poll_groups};
 use crate::engine::Backend;
 use crate::plan::Plan;
-use crate::probe::Feeds;
+use crate::probe::{Feeds, Names};
 use crate::run::event::Event;
+
+pub mod heartbeat;
 
 /// The longest that any effect may take; the clients' own time-outs are shorter.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -26,6 +30,7 @@ pub struct Live {
     plan: Arc<Plan>,
     groups: Arc<Vec<PollGroup>>,
     feeds: Feeds,
+    names: Names,
     answers: mpsc::UnboundedReceiver<Event>,
     sender: mpsc::UnboundedSender<Event>,
     tasks: JoinSet<()>,
@@ -50,7 +55,8 @@ impl Live {
             }
         });
         let feeds = Feeds::start(&plan, system_now);
-        Live { aws, plan, groups, feeds, answers, sender, tasks }
+        let names = Names::new(&plan);
+        Live { aws, plan, groups, feeds, names, answers, sender, tasks }
     }
 }
 
@@ -75,10 +81,15 @@ impl Backend for Live {
         let (aws, plan, groups, sender) =
             (self.aws.clone(), Arc::clone(&self.plan), Arc::clone(&self.groups), self.sender.clone());
         if let Effect::Ask(query @ Query::Poll(index)) = &effect
-            && let Some(group) = self.groups.get(*index).filter(|group| group.kind == PollKind::Probe)
+            && let Some(group) = self.groups.get(*index).filter(|group| !group.kind.is_call())
             && let [monitor] = group.monitors[..]
         {
-            let (query, asked) = (query.clone(), self.feeds.ask(monitor, system_now));
+            // Either of them bounds its own time.
+            let asked = match group.kind {
+                PollKind::Dns => Either::Left(self.names.ask(monitor, system_now)),
+                _ => Either::Right(self.feeds.ask(monitor, system_now)),
+            };
+            let query = query.clone();
             self.tasks.spawn(async move {
                 let readings = asked.await.into_iter().map(|reading| (monitor, reading)).collect();
                 let _ = sender.send(Event::Answer { query, result: Ok(Answer::Readings(readings)) });

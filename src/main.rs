@@ -44,7 +44,7 @@ async fn command(cli: &Cli) -> commands::Ends {
         Command::Rollback(args) => Box::pin(commands::rollback::rollback(args)).await,
         Command::Runbook(args) => commands::runbook::runbook(args),
         Command::Status(args) => commands::status::status(args),
-        Command::Check(args) => commands::check::check(args),
+        Command::Check(args) => commands::check::check(args).await,
         Command::Log(args) => commands::log::log(args),
         Command::Probe(args) => commands::probe::probe(args).await,
     }

@@ -8,13 +8,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::dns::{DnsServer, DnsSource, DnsTarget, DnsType, ZoneServers};
 pub use self::drill::{
     Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Fault, FaultAt, FaultKind, Lost, Opening, Scenario,
 };
+pub use self::heartbeat::{Heartbeat, HeartbeatTo};
 pub use self::quantity::{Quantity, Unit, format_ms};
 pub use self::record::{AliasTarget, RecordSet};
 
+pub mod dns;
 pub mod drill;
+pub mod heartbeat;
 pub mod load;
 pub mod quantity;
 pub mod record;
@@ -50,6 +54,8 @@ pub struct Plan {
     pub traffic: Option<Traffic>,
     /// The vantage points that the plan declares, in the order of the file; `local` is not among them.
     pub vantages: Vec<Vantage>,
+    /// What is called while the engine of a live run lives.
+    pub heartbeat: Option<Heartbeat>,
     /// Everything observed, in the order of the file.
     pub monitors: Vec<Monitor>,
     /// Every condition of every gate, verify and soak.
@@ -196,6 +202,8 @@ pub enum Source {
     Metric(MetricSource),
     /// One HTTP request per interval.
     Http(HttpSource),
+    /// What name servers answer when they are asked for a name.
+    Dns(DnsSource),
 }
 
 /// A CloudWatch metric. `s3-replication` monitors become one as well, with their namespace and

@@ -3,6 +3,7 @@
 //! | Module | What is in it |
 //! |---|---|
 //! | `http`, `line`, `dns` | one request; the connection it goes over; the names it resolves |
+//! | `names`, `question` | DNS monitors: a name, asked of many servers; one question to one of them |
 //! | `clock`, `prober` | when requests are due; many targets at once |
 //! | `report` | percentiles, errors by kind, certificates |
 //! | `wire` | the lines that an agent writes, which are also what `cutover probe --json` prints |
@@ -18,8 +19,10 @@ pub use self::agent::agent;
 pub use self::feed::Feeds;
 pub use self::http::Sample;
 pub use self::line::Lines;
+pub use self::names::Names;
 pub use self::prober::{Measured, Outcome, Prober, in_flight_max};
 pub use self::report::Report;
+pub use self::vantage::Group;
 use crate::plan::{HttpSource, Protocol};
 
 mod agent;
@@ -28,7 +31,9 @@ mod dns;
 mod feed;
 mod http;
 mod line;
+mod names;
 mod prober;
+mod question;
 pub mod report;
 mod url;
 mod vantage;

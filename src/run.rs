@@ -18,6 +18,7 @@ pub mod gate;
 pub mod history;
 pub mod job;
 pub mod minute;
+pub mod moved;
 pub mod outage;
 pub mod ready;
 pub mod rollback;

@@ -20,6 +20,7 @@ mod metrics;
 mod probes;
 mod resolvers;
 mod rng;
+mod servers;
 mod span;
 mod stacks;
 mod template;

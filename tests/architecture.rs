@@ -91,6 +91,7 @@ const RULES: &[Rule] = &[
             "sim::World",
             "sim::RULES_VERSION",
             "aws::Aws",
+            "aws::metadata_region",
         ],
         SDK_AND_SCREEN,
     ),

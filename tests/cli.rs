@@ -54,6 +54,11 @@ impl Desk {
     }
 
     fn cutover(&self, args: &[&str]) -> Ended {
+        self.cutover_in(args, &[])
+    }
+
+    /// The same with more in the environment.
+    fn cutover_in(&self, args: &[&str], env: &[(&str, &str)]) -> Ended {
         let output = Command::new(env!("CARGO_BIN_EXE_cutover"))
             .args(args)
             .env_clear()
@@ -62,6 +67,7 @@ impl Desk {
             .env("CUTOVER_STATE_DIR", self.runs())
             // Without this the search for credentials asks the machine it runs on.
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(env.iter().copied())
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdin(Stdio::null())
             .output()
@@ -94,6 +100,61 @@ fn help_is_what_it_was() {
     let all: String =
         ["", "drill", "run", "rollback", "runbook", "status", "check", "log", "probe"].into_iter().map(help).collect();
     insta::assert_snapshot!("help", all);
+}
+
+#[test]
+fn an_engine_in_a_region_of_its_plan_is_warned_of() {
+    let desk = Desk::new();
+    let fargate = [("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE"), ("AWS_REGION", "eu-central-1")];
+    let warned = desk.cutover_in(&["check", "failover-drill"], &fargate).expect(0, "1 warning(s)");
+    assert!(warned.err.contains("engine-in-region: this machine is in eu-central-1"), "{}", warned.err);
+    let report = desk.cutover_in(&["check", "failover-drill", "--json"], &fargate).expect(0, "").json();
+    assert!(report["warnings"][0]["message"].as_str().unwrap().starts_with("engine-in-region"), "{report:#}");
+    // Away from the plan's regions, and on a machine whose owner works with one of them, all is well.
+    desk.cutover_in(&["check", "failover-drill"], &[fargate[0], ("AWS_REGION", "us-east-2")]).expect(0, "0 warning(s)");
+    desk.cutover_in(&["check", "failover-drill"], &fargate[1..]).expect(0, "0 warning(s)");
+}
+
+#[test]
+fn a_drill_by_name_servers_completes_and_has_no_heartbeat() {
+    let desk = Desk::new();
+    let plan = "tests/plans/valid/names.yaml";
+    let drilled = desk.cutover(&["drill", plan, "--auto", "--json"]).expect(0, "completed");
+    assert!(
+        drilled.err.contains("heartbeat: a live run would call https://alarm.example.org/ping/names every 1m; a drill does not")
+    );
+    let head = drilled.json()["journal_head"].clone();
+    assert_eq!(desk.cutover(&["drill", plan, "--auto", "--json"]).expect(0, "completed").json()["journal_head"], head);
+    assert_ne!(desk.cutover(&["drill", plan, "--auto", "--json", "--seed", "8"]).json()["journal_head"], head);
+    let run = drilled.json()["run"].as_str().unwrap().to_owned();
+    let log = desk.cutover(&["log", &run, "--json"]).expect(0, "").out;
+    assert!(log.contains("moved 100% (wanted last > 90%)") || log.contains("moved 9"), "{log}");
+
+    let report = desk.cutover(&["check", plan, "--json"]).expect(0, "").json();
+    assert_eq!(report["heartbeat"], serde_json::json!({ "url": "https://alarm.example.org/ping/names", "every_ms": 60_000 }));
+    assert_eq!(report["api"]["calls"].as_array().unwrap().len(), 1, "name servers are no API of the cloud: {report:#}");
+    desk.cutover(&["check", plan]).expect(0, "heartbeat calls every 1m: https://alarm.example.org/ping/names");
+}
+
+#[test]
+fn a_plans_own_programs_are_shown_before_they_are_started() {
+    let desk = Desk::new();
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans/valid/names.yaml")).unwrap();
+    let canary = desk.folder.path().join("started");
+    let command = format!("heartbeat: {{command: [touch, \"{}\"]}}\n", canary.display());
+    let with = text.lines().map(|l| if l.starts_with("heartbeat:") { command.trim() } else { l }).collect::<Vec<_>>().join("\n");
+    let plan = desk.file("programs.yaml", with.as_bytes());
+    desk.cutover(&["check", &plan]).expect(0, "heartbeat runs every 1m: touch ");
+    let refused = desk.cutover(&["run", &plan]).expect(2, "--yes");
+    assert!(refused.err.contains("heartbeat runs every 1m: touch "), "{}", refused.err);
+    assert!(!desk.runs().exists() || desk.cutover(&["status", "--json"]).json().as_array().unwrap().is_empty());
+    // With it the run goes as far as it can without credentials.
+    let agreed = desk.cutover(&["run", &plan, "--yes"]).expect(7, "credentials");
+    assert!(agreed.err.contains("touch "), "{}", agreed.err);
+    assert!(!canary.exists());
+    // What only calls a URL starts nothing here.
+    let quiet = desk.cutover(&["run", "tests/plans/valid/names.yaml"]).expect(7, "credentials");
+    assert!(!quiet.err.contains("starts these programs"), "{}", quiet.err);
 }
 
 #[test]

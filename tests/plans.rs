@@ -14,7 +14,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use cutover::plan::load::{Disk, Files, Loaded, Problems, load, load_path};
-use cutover::plan::{Action, Connection, Database, DrillMetric, Family, FaultAt, Protocol, Source, StackChange, Test, Unit};
+use cutover::plan::{
+    Action, Connection, Database, DnsTarget, DnsType, DrillMetric, Family, FaultAt, HeartbeatTo, Protocol, Quantity, Source,
+    StackChange, Stat, Test, Unit, ZoneServers,
+};
 use proptest::prelude::*;
 
 const DRILL: &str = include_str!("../plans/failover-drill.yaml");
@@ -182,6 +185,29 @@ fn every_fault_and_every_part_of_a_drills_world_can_be_said() {
         "somebody gives frankfurt of api.example.com the weight 70",
     ];
     assert_eq!(kinds, expected);
+}
+
+#[test]
+fn name_servers_are_asked_as_the_plan_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans/valid/names.yaml");
+    let Loaded { plan, warnings, .. } = load_path(&path).unwrap_or_else(|p| panic!("{}", p.render(false)));
+    assert_eq!(warnings, []);
+    let Source::Dns(moved) = &plan.monitors[0].source else { panic!("dns") };
+    let servers: Vec<String> = moved.resolvers.iter().map(|s| format!("{} {}", s.name, s.address)).collect();
+    let expected =
+        ["quad9 9.9.9.9:53", "google 8.8.8.8:53", "opendns 208.67.222.222:53", "six [2620:fe::fe]:53", "lan [2001:db8::53]:5353"];
+    assert_eq!(servers, expected);
+    assert_eq!((moved.kind, &moved.zone_servers, moved.timeout_ms), (DnsType::A, &ZoneServers::Found, 1_000));
+    let targets = &moved.leads_to[0].1;
+    assert_eq!(targets[0], DnsTarget::Address("192.0.2.10".parse().unwrap()));
+    assert_eq!(targets[1], DnsTarget::Name("lb.eu-central-1.example.org".into()));
+    let Source::Dns(zone) = &plan.monitors[1].source else { panic!("dns") };
+    assert!(matches!(&zone.zone_servers, ZoneServers::Listed(two) if two.len() == 2));
+    assert_eq!((zone.kind, plan.monitors[1].every_ms, plan.monitors[1].region.as_deref()), (DnsType::Cname, 10_000, None));
+    let condition = &plan.conditions[0];
+    assert_eq!(condition.test, Test::Above(Stat::Last, Quantity { micros: 900_000, unit: Unit::Share }));
+    let heartbeat = plan.heartbeat.unwrap();
+    assert_eq!((heartbeat.every_ms, heartbeat.to), (60_000, HeartbeatTo::Url("https://alarm.example.org/ping/names".into())));
 }
 
 #[test]

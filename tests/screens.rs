@@ -10,7 +10,7 @@ use common::{
     shut, stale, text,
 };
 use cutover::run::command::Verb;
-use cutover::run::snapshot::{Snapshot, Status, StepState, Verdict};
+use cutover::run::snapshot::{ServerView, Snapshot, Status, StepState, Verdict};
 use cutover::ui::Options;
 use cutover::ui::app::App;
 use ratatui::buffer::Buffer;
@@ -148,6 +148,39 @@ fn names_stay_readable_beside_long_values() {
     let zoomed = text(&screen(ASCII, &disconnected(), "3+", 60, 40));
     assert!(zoomed.contains("  vantage germany is not connected: this release "), "{zoomed}");
     assert!(zoomed.contains("  measures from local only"), "{zoomed}");
+}
+
+/// A shift under way: some resolvers have moved, one is silent, and the zone's own servers are ahead of all of them.
+fn moving() -> Snapshot {
+    let server = |name: &str, zone, to: Option<&str>, ttl_s, answer: Option<&str>, trouble: Option<&str>| ServerView {
+        name: name.into(),
+        zone,
+        answer: answer.map(Into::into),
+        region: to.map(Into::into),
+        moved: to == Some("Frankfurt"),
+        ttl_s,
+        trouble: trouble.map(Into::into),
+    };
+    let mut snapshot = calm();
+    let monitor = &mut snapshot.monitors[0];
+    (monitor.title, monitor.kind) = ("DNS of the API".into(), "dns".into());
+    (monitor.value, monitor.limit) = ("1/4 moved, ttl 41s".into(), String::new());
+    monitor.servers = vec![
+        server("quad9", false, Some("Frankfurt"), Some(58), Some("192.0.2.10"), None),
+        server("google", false, Some("Ireland"), Some(41), Some("192.0.2.20"), None),
+        server("hotel", false, None, Some(7_200), Some("198.51.100.1"), Some("leads nowhere known")),
+        server("lan", false, None, None, None, Some("no answer within 2000ms")),
+        server("ns-1.example.org", true, Some("Frankfurt"), Some(60), Some("192.0.2.10"), None),
+    ];
+    snapshot
+}
+
+#[test]
+fn what_each_name_server_says_is_one_key_away() {
+    all_sizes("dns", &moving(), "3");
+    for (width, height) in [(160, 45), (80, 40), (40, 40)] {
+        insta::assert_snapshot!(format!("dns_zoom_{width}x{height}"), text(&screen(ASCII, &moving(), "3+", width, height)));
+    }
 }
 
 #[test]

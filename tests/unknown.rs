@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
-use cutover::cloud::{Answer, Effect, Failure, FailureKind, Millis, NO_DATA_YET, Query, Reading, Value};
+use cutover::cloud::{Answer, Effect, Failure, FailureKind, Millis, NO_DATA_YET, Query, Reading, ServerAnswer, Value};
 use cutover::plan::{
-    Condition, Connection, Family, HttpSource, Measure, Plan, Protocol, Quantity, Source, Stat, State, Test, Unit,
+    Condition, Connection, DnsServer, DnsSource, DnsTarget, DnsType, Family, HttpSource, Measure, Plan, Protocol, Quantity,
+    Source, Stat, State, Test, Unit, ZoneServers,
 };
 use cutover::run::event::Event;
 use cutover::run::gate;
@@ -17,8 +18,8 @@ mod support;
 
 const MINUTE: i64 = 60_000;
 
-/// A stack, a metric and a probe, each with a gate.
-fn three() -> Plan {
+/// A stack, a metric, a probe and a name, each with a gate.
+fn four() -> Plan {
     let http = Source::Http(HttpSource {
         url: "https://api.example.com/".into(),
         connect_to: None,
@@ -30,14 +31,27 @@ fn three() -> Plan {
         protocol: Protocol::Any,
         family: Family::Any,
     });
+    let server = |name: &str| DnsServer { name: name.into(), address: "192.0.2.53:53".parse().unwrap() };
+    let dns = DnsSource {
+        name: "api.example.com".into(),
+        kind: DnsType::A,
+        resolvers: vec![server("one"), server("two")],
+        zone_servers: ZoneServers::None,
+        leads_to: vec![("new".into(), vec![DnsTarget::Name("new.example.com".into())])],
+        toward: "new".into(),
+        timeout_ms: 2_000,
+    };
     let mut plan = plan(vec![
         monitor("stack", Source::Stack { stack: "s".into() }),
         monitor("lag", metric("N", "Lag", "all", 1_000_000, false)),
         monitor("probe", http),
+        monitor("name", Source::Dns(dns)),
     ]);
     let below = |stat| Test::Below(stat, Quantity { micros: 60_000_000, unit: Unit::Time });
     let gate = |monitor, test| Condition { monitor, test, over_ms: 600_000, for_ms: 0, samples: 1 };
-    plan.conditions = vec![gate(0, Test::Is(State::Healthy)), gate(1, below(Stat::Max)), gate(2, below(Stat::P95))];
+    let most = Test::Above(Stat::Last, Quantity { micros: 900_000, unit: Unit::Share });
+    plan.conditions =
+        vec![gate(0, Test::Is(State::Healthy)), gate(1, below(Stat::Max)), gate(2, below(Stat::P95)), gate(3, most)];
     plan
 }
 
@@ -49,9 +63,9 @@ struct Stage {
 
 impl Stage {
     fn new() -> Stage {
-        let plan = three();
+        let plan = four();
         let mut watch = Watch::new(&plan);
-        watch.attend(&plan, 0, &[0, 1, 2], (Vec::new(), MINUTE));
+        watch.attend(&plan, 0, &[0, 1, 2, 3], (Vec::new(), MINUTE));
         Stage { plan, watch, now: 0 }
     }
 
@@ -70,7 +84,24 @@ impl Stage {
 }
 
 fn good(monitor: usize) -> Value {
-    if monitor == 0 { Value::Status("CREATE_COMPLETE".into()) } else { Value::Number(1_000) }
+    match monitor {
+        0 => Value::Status("CREATE_COMPLETE".into()),
+        3 => Value::Servers(vec![moved("one"), moved("two")]),
+        _ => Value::Number(1_000),
+    }
+}
+
+fn moved(server: &str) -> ServerAnswer {
+    let (server, answer, region) = (server.to_owned(), Some("192.0.2.1".to_owned()), Some("new".to_owned()));
+    ServerAnswer { server, zone: false, answer, region, ttl_s: Some(60), trouble: None }
+}
+
+fn silent(server: &str) -> ServerAnswer {
+    ServerAnswer { answer: None, region: None, ttl_s: None, trouble: Some("SERVFAIL".into()), ..moved(server) }
+}
+
+fn nonsense(server: &str) -> ServerAnswer {
+    ServerAnswer { region: None, trouble: Some("leads nowhere known".into()), ..moved(server) }
 }
 
 type Case = (&'static str, Result<Vec<Value>, FailureKind>, &'static str);
@@ -94,7 +125,7 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn no_silence_opens_a_gate_that_was_never_open() {
-    for monitor in 0..3 {
+    for monitor in 0..4 {
         for (case, result, word) in cases() {
             let mut stage = Stage::new();
             stage.hears(monitor, result);
@@ -108,7 +139,7 @@ fn no_silence_opens_a_gate_that_was_never_open() {
 
 #[test]
 fn no_silence_keeps_a_gate_open_for_longer_than_its_reading_is_fresh() {
-    for monitor in 0..3 {
+    for monitor in 0..4 {
         for (case, result, word) in cases() {
             let mut stage = Stage::new();
             stage.hears(monitor, Ok(vec![good(monitor)]));
@@ -131,6 +162,25 @@ fn no_silence_keeps_a_gate_open_for_longer_than_its_reading_is_fresh() {
 }
 
 #[test]
+fn name_servers_of_which_none_tells_anything_open_no_gate() {
+    for (said, word) in [
+        (vec![silent("one"), silent("two")], "no server answers: one: SERVFAIL"),
+        (vec![nonsense("one"), silent("two")], "no answer leads to a region that is known"),
+        (vec![nonsense("one"), nonsense("two")], "no answer leads to a region that is known"),
+        (vec![], "no server answers: none was asked"),
+        (vec![ServerAnswer { zone: true, ..moved("ns") }], "no server answers"),
+    ] {
+        let mut stage = Stage::new();
+        stage.hears(3, Ok(vec![Value::Servers(said.clone())]));
+        let Verdict::Unknown(why) = stage.gate(3) else { panic!("{said:?}: {:?}", stage.gate(3)) };
+        assert!(why.contains(word), "{said:?}: {why}");
+        // What a name server says means nothing for a metric.
+        stage.hears(1, Ok(vec![Value::Servers(said)]));
+        assert!(matches!(stage.gate(1), Verdict::Unknown(_)), "{:?}", stage.gate(1));
+    }
+}
+
+#[test]
 fn what_is_no_good_value_fails_with_its_reason() {
     let status = |word: &str| Value::Status(word.into());
     for (monitor, value, word) in [
@@ -142,6 +192,9 @@ fn what_is_no_good_value_fails_with_its_reason() {
         (1, Value::Number(61_000_000), "wanted < 1m"),
         (2, Value::Number(61_000_000), "wanted < 1m"),
         (2, Value::Failed("refused".into()), "failing"),
+        (3, Value::Servers(vec![moved("one"), silent("two")]), "last is 50%, wanted > 90%"),
+        (3, Value::Servers(vec![moved("one"), nonsense("two")]), "last is 50%, wanted > 90%"),
+        (3, Value::Servers(vec![silent("one"), ServerAnswer { region: Some("old".into()), ..moved("two") }]), "last is 0%"),
     ] {
         let mut stage = Stage::new();
         stage.hears(monitor, Ok(vec![value.clone()]));
@@ -163,7 +216,7 @@ fn what_has_told_values_and_tells_none_any_more_is_stale_and_not_new() {
 
 #[test]
 fn what_was_not_seen_does_not_count_as_time_in_which_it_held() {
-    for monitor in 0..3 {
+    for monitor in 0..4 {
         for (case, result, _) in cases() {
             let mut stage = Stage::new();
             stage.plan.conditions[monitor].for_ms = 5 * MINUTE;

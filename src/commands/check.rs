@@ -8,25 +8,25 @@ use super::Ends;
 use crate::cli::Check;
 use crate::exit::{Exit, Failed};
 use crate::plan::load::{Loaded, Problem};
-use crate::plan::{MonitorId, Plan, format_ms};
+use crate::plan::{HeartbeatTo, MonitorId, Plan, format_ms};
 use crate::run::budget::{Budget, Cadences, budget};
 
 /// Checks a plan.
 ///
 /// # Errors
 /// Exit code 3 with every problem.
-pub fn check(args: &Check) -> Ends {
+pub async fn check(args: &Check) -> Ends {
     let problem =
         |p: &Problem| json!({ "file": p.file, "line": p.line, "column": p.column, "message": p.message, "help": p.help });
     if args.json {
         let (ok, report) = match crate::builtin::find(&args.plan) {
             Ok(loaded) => {
                 let budget = budget(&loaded.plan);
-                let warnings = warnings(&args.plan, &loaded, &budget);
+                let warnings = warnings(&args.plan, &loaded, &budget).await;
                 (
                     true,
                     json!({ "ok": true, "plan": loaded.plan.name, "hash": loaded.plan.manifest.hash, "errors": [],
-                            "commands": commands(&loaded.plan),
+                            "commands": commands(&loaded.plan), "heartbeat": heartbeat(&loaded.plan),
                             "warnings": warnings.iter().map(problem).collect::<Vec<_>>(), "api": api(&budget) }),
                 )
             }
@@ -39,7 +39,7 @@ pub fn check(args: &Check) -> Ends {
     }
     let loaded = super::load(&args.plan)?;
     let budget = budget(&loaded.plan);
-    let warnings = warnings(&args.plan, &loaded, &budget);
+    let warnings = warnings(&args.plan, &loaded, &budget).await;
     for warning in &warnings {
         eprintln!("warning: {}:{}:{}: {}", warning.file, warning.line, warning.column, warning.message);
     }
@@ -65,8 +65,8 @@ pub fn check(args: &Check) -> Ends {
         println!("{line}");
     }
     // A plan is code: what a run starts by itself is shown before.
-    for (vantage, command) in commands(plan) {
-        println!("vantage {vantage} runs: {}", command.join(" "));
+    for line in what_runs(plan) {
+        println!("{line}");
     }
     println!();
     for line in budget.table() {
@@ -91,20 +91,49 @@ fn measured(plan: &Plan) -> Vec<String> {
     targets.filter(|(_, monitors)| !monitors.is_empty()).map(line).collect()
 }
 
-/// The commands that a run starts by itself, by vantage point.
+/// What a run starts or calls by itself, a line each.
+fn what_runs(plan: &Plan) -> Vec<String> {
+    let vantages = commands(plan).into_iter().map(|(vantage, command)| format!("vantage {vantage} runs: {}", command.join(" ")));
+    let beat = plan.heartbeat.as_ref().map(|heartbeat| {
+        let verb = if matches!(heartbeat.to, HeartbeatTo::Url(_)) { "calls" } else { "runs" };
+        format!("heartbeat {verb} every {}: {}", format_ms(heartbeat.every_ms), heartbeat.to.words())
+    });
+    vantages.chain(beat).collect()
+}
+
+/// The programs that a run of a plan starts by itself, a line each.
+#[must_use]
+pub fn programs(plan: &Plan) -> Vec<String> {
+    let starts = |line: &String| !line.starts_with("heartbeat calls ");
+    what_runs(plan).into_iter().filter(starts).collect()
+}
+
+/// The heartbeat as JSON.
+fn heartbeat(plan: &Plan) -> Option<serde_json::Value> {
+    let heartbeat = plan.heartbeat.as_ref()?;
+    let (key, to) = match &heartbeat.to {
+        HeartbeatTo::Url(url) => ("url", json!(url)),
+        HeartbeatTo::Command(command) => ("command", json!(command)),
+    };
+    Some(json!({ key: to, "every_ms": heartbeat.every_ms }))
+}
+
+/// The commands of the vantage points.
 fn commands(plan: &Plan) -> BTreeMap<&str, &[String]> {
     let commands = plan.vantages.iter().filter(|vantage| !vantage.command.is_empty());
     commands.map(|vantage| (vantage.name.as_str(), vantage.command.as_slice())).collect()
 }
 
-/// What looks wrong in the plan, and in what watching it would ask for.
-fn warnings(plan: &str, loaded: &Loaded, budget: &Budget) -> Vec<Problem> {
-    let reserve = budget.route53_warning().map(|why| {
+/// What looks wrong in the plan, in what watching it would ask for, and in where that would be done.
+async fn warnings(plan: &str, loaded: &Loaded, budget: &Budget) -> Vec<Problem> {
+    let of_plan = |why: String| {
         let mut problem = Problem::of_file(plan, why);
         problem.warning = true;
         problem
-    });
-    loaded.warnings.iter().cloned().chain(reserve).collect()
+    };
+    let reserve = budget.route53_warning().map(of_plan);
+    let place = super::place::warning(&loaded.plan).await.map(of_plan);
+    loaded.warnings.iter().cloned().chain(reserve).chain(place).collect()
 }
 
 /// The budget as JSON. Everything is counted per day, in whole numbers: at idle cadence once in five minutes is 288.

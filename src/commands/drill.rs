@@ -17,7 +17,7 @@ use crate::engine::{Backend, Engine};
 use crate::exit::{Exit, Failed};
 use crate::journal::{JournalError, Meta, Runs, Store, Writer};
 use crate::plan::load::Loaded;
-use crate::plan::{Scenario, StepId};
+use crate::plan::{Scenario, StepId, format_ms};
 use crate::run::command::DrillCommand;
 use crate::run::entry::Entry;
 use crate::run::snapshot::{DrillView, Snapshot, StepState, Verdict};
@@ -52,6 +52,11 @@ pub async fn drill(args: &Args, ascii: bool) -> Ends {
     let recording = Recording::begin(args, &loaded.plan.name, &name, args.seed)?;
     let (folder, meta) = super::new_run(&loaded, &args.plan, Some((&scenario, args.seed)))?;
     let mut engine = build(&loaded, &scenario, &folder, &meta, driver(args))?;
+    if let Some(heartbeat) = &loaded.plan.heartbeat {
+        let (to, every) = (heartbeat.to.words(), format_ms(heartbeat.every_ms));
+        let said = format!("heartbeat: a live run would call {to} every {every}; a drill does not");
+        if args.auto { eprintln!("{said}") } else { engine.advise(said) }
+    }
     if args.auto {
         return headless(engine, args, (ascii, recording), &scenario, &meta).await;
     }

@@ -64,8 +64,33 @@ fn choose(args: &Args) -> Result<(Loaded, std::path::PathBuf, Meta, bool), Faile
             return resumed(run.folder);
         }
     }
+    show_programs(&loaded.plan, args.yes)?;
     let (folder, meta) = super::new_run(&loaded, &args.plan, None)?;
     Ok((loaded, folder, meta, true))
+}
+
+/// A plan is code: what a run starts by itself is shown before it does so for the first time, and somebody has to agree.
+/// A run that is gone on with has the same plan, by its pin, so nobody is asked again.
+fn show_programs(plan: &Plan, yes: bool) -> Result<(), Failed> {
+    let programs = super::check::programs(plan);
+    if programs.is_empty() {
+        return Ok(());
+    }
+    eprintln!("a run of this plan starts these programs here:");
+    for program in &programs {
+        eprintln!("  {program}");
+    }
+    if yes {
+        return Ok(());
+    }
+    if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        let why = "there is nobody to ask whether they may be started: look at them, then say --yes";
+        return Err(Failed::new(Exit::Usage, why));
+    }
+    eprint!("type yes to go on: ");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(|e| Failed::new(Exit::Internal, format!("cannot ask: {e}")))?;
+    if line.trim() == "yes" { Ok(()) } else { Err(Failed::new(Exit::NotComplete, "nothing was started")) }
 }
 
 fn resumed(folder: std::path::PathBuf) -> Result<(Loaded, std::path::PathBuf, Meta, bool), Failed> {
@@ -122,7 +147,14 @@ pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool, scr
     }
     first.push(Entry::EngineStarted { resumed: !is_first, open: core.unsettled() });
     let driver = around.driver.clone();
+    let (heartbeat, place) = (plan.heartbeat.clone(), super::place::warning(&plan).await);
     let mut engine = Engine::new(core, Live::new(aws, plan), around, writer, acks);
+    if let Some(heartbeat) = heartbeat {
+        engine.keep_beating(crate::live::heartbeat::begin(&heartbeat));
+    }
+    if let Some(place) = place {
+        engine.advise(place);
+    }
     engine.keep(opened.spool, opened.told.left);
     engine.keep_runbook(folder.to_path_buf());
     engine.keep_samples(folder);

@@ -30,11 +30,13 @@ mod actions;
 mod availability;
 mod conditions;
 mod context;
+mod dns;
 mod drill;
 mod faults;
 mod fields;
 mod files;
 mod header;
+mod heartbeat;
 mod monitors;
 mod names;
 mod node;
@@ -230,6 +232,7 @@ impl Reader<'_> {
         let days = f.need(cx, "days", |cx, n| u32::try_from(cx.integer(n, 1, 365)?).ok());
         let regions = f.need(cx, "regions", header::regions);
         let objectives = f.need(cx, "objectives", header::objectives);
+        let heartbeat = f.maybe(cx, "heartbeat", heartbeat::read);
         monitors::read_vantages(cx, sections.of("vantages"));
         monitors::read(cx, sections.of("monitors"));
         if sections.of("phases").is_empty() {
@@ -262,6 +265,7 @@ impl Reader<'_> {
             availability: availability.unwrap_or_else(|| availability::usual(service)),
             traffic,
             vantages: std::mem::take(&mut cx.declared),
+            heartbeat,
             monitors: cx.monitors.iter().flatten().cloned().collect(),
             conditions: std::mem::take(&mut cx.conditions),
             phases,

@@ -89,7 +89,7 @@ async fn session(post: &Post, now: fn() -> Millis) -> String {
         Ok(child) => child,
         Err(error) => return format!("is down: {} cannot be started: {error}", shown(program)),
     };
-    let _group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let _group = Group::of(&child);
     let said = Arc::new(Mutex::new(Vec::new()));
     let mut reader = JoinSet::new();
     if let Some(stderr) = child.stderr.take() {
@@ -252,7 +252,16 @@ impl Delay {
 }
 
 /// The process group of an agent's command. It ends with this.
-struct Group(Option<Pid>);
+#[derive(Debug)]
+pub struct Group(Option<Pid>);
+
+impl Group {
+    /// The group that a child was made the leader of.
+    #[must_use]
+    pub fn of(child: &Child) -> Group {
+        Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)))
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {

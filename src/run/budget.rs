@@ -3,7 +3,7 @@
 //!
 //! Counted is what goes on by itself for as long as a run lives. Not counted: the identity that is asked for once at the
 //! start, what a step itself reads and changes while it works, and the credentials, which no service is asked for. Probes
-//! are no calls of the cloud's API.
+//! and questions to name servers are no calls of the cloud's API.
 //!
 //! Prices are those that AWS publishes for its commercial regions, looked up in November 2026: `GetMetricData` is billed
 //! at 0.01 dollars per 1,000 metrics that are asked for, and is in no free tier. All other calls made here are free:
@@ -116,7 +116,7 @@ pub fn budget(plan: &Plan) -> Budget {
                     budget.listings_per_day += per_day(every) * regions;
                 }
             }
-            PollKind::Probe => {}
+            PollKind::Probe | PollKind::Dns => {}
         }
     }
     let always = |interval_ms: i64| Cadences { idle: per_day(interval_ms), full: per_day(interval_ms) };

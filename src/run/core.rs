@@ -77,8 +77,8 @@ impl Core {
         Core { run: Run::new(&plan), watch: Watch::new(&plan), history, tail: VecDeque::new(), plan }
     }
 
-    /// Takes in what earlier engines of this run observed, in order of time, before the first event. No gate looks at it:
-    /// after a restart every gate is unknown, and every `for:` starts again.
+    /// Takes in what earlier engines of this run observed, in order of time, before the first event: charts and the error
+    /// budget go on where they were. No gate looks at it: after a restart every gate is unknown, and every `for:` starts again.
     pub fn recall(&mut self, minutes: &[(MonitorId, Minute)], samples: &[(MonitorId, Millis, Option<i64>)]) {
         self.remember(minutes);
         for (monitor, at, number) in samples {
@@ -87,8 +87,12 @@ impl Core {
     }
 
     fn remember(&mut self, minutes: &[(MonitorId, Minute)]) {
+        if self.run.entries > 0 {
+            self.watch.downtime.begin(self.run.started);
+        }
         for (monitor, minute) in minutes {
             Arc::make_mut(&mut self.history[*monitor]).add(minute);
+            self.watch.downtime.minute(*monitor, minute);
         }
     }
 
@@ -145,31 +149,13 @@ impl Core {
         };
         self.watch.observe(&self.plan, now, &event);
         outcome.minutes = self.take_minutes(false);
-        self.count(now, &outcome.minutes);
+        self.watch.downtime.pass(now);
         if matches!(event, Event::Command { .. } | Event::Sent { .. }) {
             let decision = decide(self.ctx(now), event);
             self.take(now, &actor, decision, &mut outcome);
         }
         self.settle(now, &mut outcome);
         outcome
-    }
-
-    /// Counts downtime from the minutes that are over, and from the time in which there were none.
-    fn count(&mut self, now: Millis, minutes: &[(MonitorId, Minute)]) {
-        let downtime = &mut self.watch.downtime;
-        if self.run.entries > 0 {
-            downtime.begin(self.run.started);
-        }
-        for (monitor, minute) in minutes {
-            downtime.minute(*monitor, minute);
-        }
-        downtime.pass(now);
-    }
-
-    /// Takes in what monitors gave before this process began: the error budget goes on where it was. Gates do not see it.
-    pub fn recall(&mut self, now: Millis, minutes: &[(MonitorId, Minute)]) {
-        self.count(Millis::MIN, minutes);
-        self.count(now, &[]);
     }
 
     /// Decides until there is nothing more to write.

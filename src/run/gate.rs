@@ -258,7 +258,7 @@ pub fn show(monitor: &Monitor, stat: Stat, micros: i64) -> String {
 #[must_use]
 pub fn unit_of(monitor: &Monitor, stat: Stat) -> Unit {
     match (&monitor.source, stat) {
-        (_, Stat::Errors) => Unit::Share,
+        (_, Stat::Errors) | (Source::Dns(_), _) => Unit::Share,
         (Source::Metric(metric), _) => metric.unit,
         (Source::Http(_), _) => Unit::Time,
         (Source::Stack { .. }, _) => Unit::Count,

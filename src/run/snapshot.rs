@@ -6,10 +6,12 @@
 use serde::{Deserialize, Serialize};
 
 pub use self::monitor::{ChartView, History, MonitorView, Point, Sample};
+pub use self::server::ServerView;
 use super::command::Verb;
 use crate::cloud::Millis;
 
 mod monitor;
+mod server;
 
 /// Everything a screen shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

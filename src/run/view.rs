@@ -11,12 +11,12 @@ use super::entry::{JobRef, RollbackRef};
 use super::history::History;
 use super::snapshot::{
     CallView, ChartView, ConditionView, Conflict, DiffLine, DrillView, Freshness, Identity, LedgerView, Level, MonitorView,
-    OutageView, PhaseView, ResultView, RtoView, Snapshot, Status, StepState, StepView, Verdict, WorkView,
+    OutageView, PhaseView, ResultView, RtoView, ServerView, Snapshot, Status, StepState, StepView, Verdict, WorkView,
 };
 use super::state::{CallRun, CallState, Job, RollbackRun, Run, definition, restored_by};
 use super::watch::Ring;
-use super::{gate, job, outage, rollback};
-use crate::cloud::{Call, Millis, Value};
+use super::{gate, job, moved, outage, rollback};
+use crate::cloud::{Call, Millis, ServerAnswer, Value};
 use crate::plan::{Action, ConditionId, Limit, MonitorId, Role, Source, Stat, Step, Undo, format_ms};
 
 pub mod alerts;
@@ -440,7 +440,10 @@ fn value(ctx: Ctx<'_>, id: MonitorId) -> String {
             let stat = |stat| gate::statistic(ring, stat, from).map_or_else(|| number(Stat::Last, *now), |v| number(stat, v));
             format!("p50 {} p95 {}", stat(Stat::P50), stat(Stat::P95))
         }
+        (Some(Value::Number(_)), Source::Dns(source)) => moved::words(source, &ring.servers),
         (Some(Value::Number(now)), _) => number(Stat::Last, *now),
+        // The core makes a number of it when it comes in.
+        (Some(Value::Servers(_)), _) => "unreadable".to_owned(),
     }
 }
 
@@ -459,6 +462,7 @@ fn monitor(ctx: Ctx<'_>, id: MonitorId, past: &Arc<History>) -> MonitorView {
             Source::Stack { .. } => "stack",
             Source::Metric(_) => "metric",
             Source::Http(_) => "http",
+            Source::Dns(_) => "dns",
         }
         .into(),
         value: value(ctx, id),
@@ -469,6 +473,7 @@ fn monitor(ctx: Ctx<'_>, id: MonitorId, past: &Arc<History>) -> MonitorView {
         spark: spark(ring, past),
         limit_at: monitor.limit.as_ref().filter(|l| l.stat != Stat::Errors).map(|l| l.above.micros),
         unit: gate::unit_of(monitor, Stat::Last),
+        servers: servers(ctx, id),
         chart: ChartView { samples: Arc::clone(&ring.samples), past: Arc::clone(past) },
     }
 }
@@ -480,6 +485,20 @@ fn spark(ring: &Ring, past: &History) -> Vec<Option<i64>> {
     let mut newest: Vec<Option<i64>> = ring.samples.iter().rev().chain(before).take(SPARK).map(|sample| sample.1).collect();
     newest.reverse();
     newest
+}
+
+fn servers(ctx: Ctx<'_>, id: MonitorId) -> Vec<ServerView> {
+    let Source::Dns(source) = &ctx.plan.monitors[id].source else { return Vec::new() };
+    let view = |said: &ServerAnswer| ServerView {
+        name: said.server.clone(),
+        zone: said.zone,
+        answer: said.answer.clone(),
+        region: said.region.as_ref().map(|region| ctx.plan.region_label(region).to_owned()),
+        moved: said.region.as_ref() == Some(&source.toward),
+        ttl_s: said.ttl_s,
+        trouble: said.trouble.clone(),
+    };
+    ctx.watch.rings[id].servers.iter().map(view).collect()
 }
 
 /// Gravity of a monitor's newest value.

@@ -12,10 +12,11 @@ use super::event::Event;
 use super::gate::{self, Tracker};
 use super::history::Sample;
 use super::minute::{Gathering, MINUTE_MS, Minute};
+use super::moved;
 use super::snapshot::Freshness;
 use crate::cloud::{
     Answer, CallId, ChangeSetInfo, Effect, Failure, FailureKind, Millis, NO_DATA_YET, PollGroup, PollKind, Query, Reading,
-    StackEvent, StackInfo, Value, poll_groups, warm_regions,
+    ServerAnswer, StackEvent, StackInfo, Value, poll_groups, warm_regions,
 };
 use crate::plan::{ConditionId, MonitorId, Plan, Source, format_ms};
 
@@ -128,6 +129,8 @@ pub struct Ring {
     pub told: Option<Millis>,
     /// When its source answered last, be it to say that there is no data.
     pub heard: Option<Millis>,
+    /// What each name server said, for the newest reading; empty for what is no DNS monitor.
+    pub servers: Vec<ServerAnswer>,
     /// Since when its limit is breached.
     pub breached: Option<Millis>,
 }
@@ -281,6 +284,11 @@ impl Watch {
         };
         let mut alarmed = false;
         for (monitor, mut reading) in readings {
+            let mut servers = Vec::new();
+            if let (Value::Servers(said), Source::Dns(source)) = (&mut reading.value, &plan.monitors[monitor].source) {
+                servers = std::mem::take(said);
+                reading.value = moved::value(source, &servers);
+            }
             // What has told values before and tells none now is not new: it is old.
             if let (Value::Missing(why), Some(told)) = (&mut reading.value, self.rings[monitor].told)
                 && why == NO_DATA_YET
@@ -326,6 +334,8 @@ impl Watch {
             let keep_older = matches!(reading.value, Value::Missing(_))
                 && ring.latest.as_ref().is_some_and(|l| !matches!(l.value, Value::Missing(_)) && now - l.at <= gap_ms);
             if !keep_older {
+                // What is told of each server belongs to the number that is told.
+                ring.servers = servers;
                 ring.latest = Some(reading);
             }
             for (condition, tracker) in &mut self.trackers {
@@ -466,7 +476,8 @@ impl Watch {
                 let every = plan.monitors[*monitor].every_ms;
                 // What nothing depends on is not read more often than it asks for.
                 interval = interval.min(every.max(IDLE_MS));
-                if Some(*monitor) == service || seen.contains(monitor) || measured.contains(monitor) {
+                let is_name = group.kind == PollKind::Dns;
+                if Some(*monitor) == service || seen.contains(monitor) || measured.contains(monitor) || is_name {
                     interval = interval.min(every.max(IDLE_SERVICE_MS));
                 }
                 if self.proofs.0.contains(monitor) {
@@ -527,6 +538,8 @@ impl Watch {
             Source::Metric(metric) => 3 * metric.period_ms.max(interval) + METRIC_DELAY_MS,
             Source::Http(http) => 3 * interval.max(plan.monitors[monitor].every_ms) + http.timeout_ms,
             Source::Stack { .. } => 3 * interval.max(plan.monitors[monitor].every_ms) + 5_000,
+            // A server that is silent by UDP may be asked again by TCP, and the names that it leads to besides.
+            Source::Dns(dns) => 3 * (interval.max(plan.monitors[monitor].every_ms) + dns.timeout_ms),
         }
     }
 
@@ -543,7 +556,7 @@ impl Watch {
     /// True when something of a region's control plane was read lately.
     #[must_use]
     pub fn answers_in(&self, plan: &Plan, region: &str, now: Millis) -> bool {
-        let groups = self.groups.iter().filter(|g| g.kind != PollKind::Probe && g.region == region);
+        let groups = self.groups.iter().filter(|g| g.kind.is_call() && g.region == region);
         groups.flat_map(|g| &g.monitors).any(|m| {
             let heard = self.rings[*m].heard;
             heard.is_some_and(|at| now - at <= self.stale_after_ms(plan, *m))

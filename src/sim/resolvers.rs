@@ -100,10 +100,30 @@ impl Resolvers {
 
     /// Where a resolver's cached answer leads; `None` when there is no record.
     pub(super) fn cached(&self, resolver: usize, at: Millis) -> Option<RegionId> {
+        let version = self.known_to(resolver, at);
+        version.pick(self.dice, resolver, version.refresh(resolver, at))
+    }
+
+    /// The version of the record that a resolver has.
+    fn known_to(&self, resolver: usize, at: Millis) -> &Version {
         let newest = self.versions.partition_point(|v| v.since <= at);
         let known = self.versions[..newest].iter().rev().find(|v| v.first[resolver] <= at);
-        let version = known.unwrap_or(&self.versions[0]);
-        version.pick(self.dice, resolver, version.refresh(resolver, at))
+        known.unwrap_or(&self.versions[0])
+    }
+
+    /// Where a resolver's cached answer leads, and for how long it may still be kept, in milliseconds.
+    pub(super) fn remembered(&self, resolver: usize, at: Millis) -> (Option<RegionId>, i64) {
+        let version = self.known_to(resolver, at);
+        let refresh = version.refresh(resolver, at);
+        (version.pick(self.dice, resolver, refresh), refresh + version.answers.ttl_ms - at)
+    }
+
+    /// What one of the zone's own servers answers, and the TTL that it gives with it, in milliseconds.
+    pub(super) fn in_sync(&self, server: usize, at: Millis) -> (Option<RegionId>, i64) {
+        let newest = self.versions.partition_point(|v| v.since <= at).max(1);
+        let version = &self.versions[newest - 1];
+        // It remembers nothing, so it chooses each time anew, and its choices are nobody's else.
+        (version.pick(self.dice, RESOLVERS + server, at), version.answers.ttl_ms)
     }
 
     /// True when some answer ever led nowhere.

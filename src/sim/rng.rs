@@ -41,6 +41,8 @@ pub(super) enum Stream {
     Brownout,
     /// When the heartbeat of an idle database comes.
     Heartbeat,
+    /// Which of the users' resolvers one that the plan names is.
+    NamedResolver,
 }
 
 /// A seed that answers questions.

@@ -11,6 +11,7 @@ use super::metrics::{BEGINS_MS, Gauge, Metrics, Scene};
 use super::probes::{NO_RECORD_MS, Probe};
 use super::resolvers::{RESOLVERS, RESOLVERS_MS};
 use super::rng::{self, Dice, Stream};
+use super::servers::Servers;
 use super::stacks::{Accepted, Stacks};
 use super::traffic::Traffic;
 use super::zone::Zones;
@@ -73,6 +74,7 @@ enum Watched {
     Stacks(Vec<(MonitorId, usize)>),
     Metrics(Vec<(MonitorId, Gauge)>),
     Probe(MonitorId, Box<Probe>),
+    Servers(Box<Servers>),
 }
 
 /// A log that the model no longer answers in the same way: it was made under other rules.
@@ -104,7 +106,7 @@ impl World {
         let traffic = Traffic::new(dice, &plan, start, |zone| zones.newest(zone).to_vec(), &checks, &mut regions);
         let metrics = Metrics::new(dice, plan.drill.requests_per_second);
         let mut stacks = Stacks::new(dice, &plan, start);
-        let groups = groups(&plan, &checks, &mut regions, &mut stacks);
+        let groups = groups(dice, &plan, &checks, &mut regions, &mut stacks);
         let mut world = World {
             dice,
             regions,
@@ -441,7 +443,7 @@ impl World {
         let plane = if matches!(group.watched, Watched::Stacks(_)) { Plane::Control } else { Plane::Data };
         let region = group.region.map_or("", |region| self.regions.names()[region].as_str());
         let turned_away = match group.watched {
-            Watched::Probe(..) => None,
+            Watched::Probe(..) | Watched::Servers(_) => None,
             _ => api::turned_away(&self.faults, self.dice, (region, group.region, plane), rng::index(number), now),
         };
         if let Some((after, failure)) = turned_away {
@@ -452,6 +454,10 @@ impl World {
             Watched::Probe(monitor, probe) => {
                 let (took, value) = self.probe(now, *monitor, probe, group.region);
                 (now + took, vec![(*monitor, Reading { at: now, value })])
+            }
+            Watched::Servers(servers) => {
+                let value = servers.read(self.traffic.as_ref().map(Traffic::resolvers), &self.regions, now);
+                (now + latency, vec![(servers.monitor, Reading { at: now, value })])
             }
             Watched::Stacks(stacks) => {
                 let seen = now + latency / 2;
@@ -513,7 +519,7 @@ fn outcome(result: &Result<Accepted, Failure>) -> Outcome {
 }
 
 /// The plan's poll groups with every name looked up.
-fn groups(plan: &Plan, checks: &Checks, regions: &mut Regions, stacks: &mut Stacks) -> Vec<Group> {
+fn groups(dice: Dice, plan: &Plan, checks: &Checks, regions: &mut Regions, stacks: &mut Stacks) -> Vec<Group> {
     let polls = poll_groups(plan);
     for poll in polls.iter().filter(|p| !p.region.is_empty()) {
         regions.number(&poll.region);
@@ -535,6 +541,11 @@ fn groups(plan: &Plan, checks: &Checks, regions: &mut Regions, stacks: &mut Stac
                 let mut probes = sources.filter_map(|(m, s)| if let Source::Http(http) = s { Some((m, http)) } else { None });
                 let Some((m, http)) = probes.next() else { continue };
                 Watched::Probe(m, Box::new(Probe::new(m, http, plan, regions)))
+            }
+            PollKind::Dns => {
+                let mut names = sources.filter_map(|(m, s)| if let Source::Dns(dns) = s { Some((m, dns)) } else { None });
+                let Some((m, dns)) = names.next() else { continue };
+                Watched::Servers(Box::new(Servers::new(dice, m, dns, plan)))
             }
         };
         let region = (!poll.region.is_empty()).then(|| regions.number(&poll.region));

@@ -102,6 +102,7 @@ fn monitor(title: &str, kind: &str, value: &str, limit: &str, age_ms: i64) -> Mo
         limit_at: None,
         unit: Unit::Time,
         chart: ChartView::default(),
+        servers: vec![],
     }
 }
 

@@ -10,11 +10,7 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::server::{Exact, OK, counting};
-use crate::source;
-
-#[path = "../support/plan.rs"]
-#[expect(dead_code, reason = "shared with tests about metrics")]
-mod plan;
+use crate::{plan, source};
 
 /// A plan with one monitor, measured from `germany` through a shell script, or from here.
 fn plan_of(url: &str, every_ms: i64, script: Option<&str>) -> Plan {

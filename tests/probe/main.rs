@@ -4,6 +4,10 @@
 
 mod command;
 mod feeds;
+mod names;
+#[path = "../support/plan.rs"]
+#[expect(dead_code, reason = "shared with tests about metrics")]
+mod plan;
 mod request;
 mod server;
 

@@ -17,6 +17,7 @@ use cutover::run::event::Event;
 use cutover::sim::{CallRecord, Deed, Outcome, World};
 
 mod dns;
+mod names;
 mod services;
 mod trouble;
 
@@ -132,6 +133,7 @@ fn plan_of(records: Vec<RecordSet>, change: impl FnOnce(&mut Plan)) -> Arc<Plan>
             service: Some(USERS),
         }),
         vantages: Vec::new(),
+        heartbeat: None,
         monitors,
         conditions: Vec::new(),
         phases: Vec::new(),

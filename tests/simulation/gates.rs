@@ -137,5 +137,6 @@ fn too_old_ms(plan: &Plan, condition: &Condition) -> i64 {
         Source::Metric(metric) => 3 * period.max(metric.period_ms) + 120_000,
         Source::Http(http) => 3 * period + http.timeout_ms,
         Source::Stack { .. } => 3 * period + 5_000,
+        Source::Dns(dns) => 3 * (period + dns.timeout_ms),
     }
 }

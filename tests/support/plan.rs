@@ -15,6 +15,7 @@ pub fn plan(monitors: Vec<Monitor>) -> Plan {
         availability: Availability::default(),
         traffic: None,
         vantages: Vec::new(),
+        heartbeat: None,
         monitors,
         conditions: Vec::new(),
         phases: Vec::new(),
@@ -26,7 +27,7 @@ pub fn plan(monitors: Vec<Monitor>) -> Plan {
 }
 
 pub fn monitor(name: &str, source: Source) -> Monitor {
-    let region = (!matches!(source, Source::Http(_))).then(|| REGION.to_owned());
+    let region = (!matches!(source, Source::Http(_) | Source::Dns(_))).then(|| REGION.to_owned());
     Monitor { name: name.into(), title: name.into(), source, region, every_ms: 60_000, limit: None, holds: false }
 }
 

@@ -104,15 +104,32 @@ fn test(cx: &mut Context, f: &mut Fields<'_>, source: Option<&Source>) -> Read<T
                 cx.error_help(node.at, "only a stack can be absent", Some("write `is: healthy`".to_owned()));
                 return None;
             }
+            (Source::Dns(_), _) => {
+                cx.error_help(
+                    node.at,
+                    "name servers have no state: what is known is how many of them moved",
+                    Some("write `above:`, as in `above: 90%`".to_owned()),
+                );
+                return None;
+            }
             (Source::Stack { .. } | Source::Http(_), _) => {}
         }
         return Some(Test::Is(state));
+    }
+    if let (Source::Dns(_), "below") = (source?, kind) {
+        // A server that says nothing does not count as moved, so silence would open such a gate.
+        cx.error_help(
+            node.at,
+            "a server that does not answer is not among those that moved, so few of them prove nothing",
+            Some("use a monitor `toward` the other region, and `above:`".to_owned()),
+        );
+        return None;
     }
     let (at, stat) = match (stat, source?) {
         (Some(stat), _) => stat,
         // What was said about the statistic is wrong and recorded.
         (None, _) if stat_at.is_some() => return None,
-        (None, Source::Metric(_) | Source::Stack { .. }) => (node.at, Stat::Last),
+        (None, Source::Metric(_) | Source::Stack { .. } | Source::Dns(_)) => (node.at, Stat::Last),
         (None, Source::Http(_)) => {
             cx.error_help(
                 node.at,
@@ -160,6 +177,15 @@ pub fn unit_of(cx: &mut Context, at: At, source: &Source, stat: Stat) -> Read<Un
             None
         }
         (Source::Metric(metric), _) => Some(metric.unit),
+        (Source::Dns(_), Stat::Errors | Stat::Sum) => {
+            cx.error_help(
+                at,
+                "there is no such statistic of a share of servers",
+                Some("use `last`, `min`, `max` or `avg`".to_owned()),
+            );
+            None
+        }
+        (Source::Dns(_), _) => Some(Unit::Share),
     }
 }
 

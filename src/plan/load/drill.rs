@@ -181,7 +181,7 @@ fn metrics(cx: &mut Context, node: &Node, checks: &[DrillHealthCheck]) -> Read<M
         let Some(id) = cx.monitor_named(key.at, &key.text) else { continue };
         let unit = match cx.monitors.get(id).and_then(Option::as_ref).map(|m| &m.source) {
             Some(Source::Metric(metric)) => metric.unit,
-            Some(Source::Stack { .. } | Source::Http(_)) => {
+            Some(Source::Stack { .. } | Source::Http(_) | Source::Dns(_)) => {
                 cx.error(key.at, format!("`{}` is no metric monitor", show(&key.text)));
                 continue;
             }

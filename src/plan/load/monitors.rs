@@ -4,7 +4,7 @@ use super::context::{Context, Read};
 use super::fields::Fields;
 use super::node::{At, Data, Node};
 use super::problem::show;
-use super::{conditions, value};
+use super::{conditions, dns, value};
 use crate::plan::{Connection, Family, HttpSource, Limit, Measure, MetricSource, Monitor, Protocol, Source, Unit, Vantage};
 
 /// Most vantage points; more would be no plan, and their lists are searched.
@@ -37,7 +37,7 @@ pub fn read_vantages(cx: &mut Context, sections: &[&Node]) {
 }
 
 /// A program and its arguments. No shell takes it apart, so what is in it arrives as it is written.
-fn command(cx: &mut Context, node: &Node) -> Read<Vec<String>> {
+pub fn command(cx: &mut Context, node: &Node) -> Read<Vec<String>> {
     // A text that a shell would take apart is the likeliest mistake: it gets the same help as an empty list.
     let items = if let Data::Text(_) = node.data { &[][..] } else { cx.list(node)? };
     let words: Vec<String> = items.iter().filter_map(|item| cx.scalar(item)).collect();
@@ -74,7 +74,7 @@ fn monitor(cx: &mut Context, node: &Node, name: &str) -> Read<Monitor> {
     let mut f = Fields::of(cx, node, format!("the monitor `{}`", show(name)))?;
     let title = f.maybe(cx, "title", Context::words).unwrap_or_else(|| name.to_owned());
     let every = f.maybe(cx, "every", |cx, n| cx.duration_ms_in(n, EVERY_MS.0, EVERY_MS.1));
-    let source = f.exactly_one(cx, "source", &["stack", "metric", "s3-replication", "http"]);
+    let source = f.exactly_one(cx, "source", &["stack", "metric", "s3-replication", "http", "dns"]);
     let (source, region, default_ms) = match source {
         Some(("stack", n)) => {
             let stack = cx.words(n).map(|stack| Source::Stack { stack });
@@ -91,10 +91,12 @@ fn monitor(cx: &mut Context, node: &Node, name: &str) -> Read<Monitor> {
                 None => (None, None, 60_000),
             }
         }
+        Some(("dns", n)) => (dns::read(cx, n, &mut f).map(Source::Dns), Some(None), 10_000),
         Some((_, n)) => (http(cx, n, &mut f).map(Source::Http), Some(f.maybe(cx, "region", Context::region)), 5_000),
         None => {
             // Without a source nothing can be said about the other keys.
-            for key in ["region", "limit", "connect-to", "status", "timeout", "measure", "from", "connection", "protocol", "ip"] {
+            let http = ["region", "limit", "connect-to", "status", "timeout", "measure", "from", "connection", "protocol", "ip"];
+            for key in http.into_iter().chain(dns::KEYS) {
                 f.get(cx, key);
             }
             (None, None, 0)
@@ -260,7 +262,8 @@ fn http(cx: &mut Context, node: &Node, f: &mut Fields<'_>) -> Read<HttpSource> {
     })
 }
 
-fn url(cx: &mut Context, node: &Node) -> Read<String> {
+/// An `http://` or `https://` URL with a host.
+pub fn url(cx: &mut Context, node: &Node) -> Read<String> {
     let text = cx.words(node)?;
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let host = rest.and_then(|r| r.split(['/', '?', '#']).next()).unwrap_or_default();

@@ -160,7 +160,9 @@ fn warn_of_silence(cx: &mut Context, action: &Action, at: At) {
         Action::Stack(stack) => &stack.region,
         _ => return,
     };
-    let proves = |monitor: &Monitor| !matches!(monitor.source, Source::Http(_)) && monitor.region.as_ref() == Some(region);
+    let proves = |monitor: &Monitor| {
+        !matches!(monitor.source, Source::Http(_) | Source::Dns(_)) && monitor.region.as_ref() == Some(region)
+    };
     // A monitor that is wrong is reported itself, and might be the one.
     if cx.monitors.iter().all(|monitor| monitor.as_ref().is_some_and(|m| !proves(m))) {
         let message =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Freshness, Level};
+use super::{Freshness, Level, ServerView};
 use crate::plan::{Quantity, Unit};
 pub use crate::run::history::{History, Point, Sample};
 
@@ -18,9 +18,9 @@ pub struct MonitorView {
     pub title: String,
     /// Region, if it belongs to one.
     pub region: Option<String>,
-    /// Kind: `stack`, `metric`, `http`.
+    /// Kind: `stack`, `metric`, `http`, `dns`.
     pub kind: String,
-    /// Newest value for people; for probes median and 95th percentile.
+    /// Newest value for people; for probes median and 95th percentile, for names how many servers moved.
     pub value: String,
     /// Freshness.
     pub freshness: Freshness,
@@ -37,6 +37,9 @@ pub struct MonitorView {
     pub limit_at: Option<i64>,
     /// What its numbers measure.
     pub unit: Unit,
+    /// What each name server of a `dns` monitor said.
+    #[serde(default)]
+    pub servers: Vec<ServerView>,
     /// For charts. Shared and not copied, and not part of what is written as JSON.
     #[serde(skip)]
     pub chart: ChartView,

@@ -3,7 +3,7 @@
 use ratatui::text::{Line, Span};
 
 use super::Content;
-use crate::run::snapshot::{DownView, Freshness, Level, MonitorView, Snapshot};
+use crate::run::snapshot::{DownView, Freshness, Level, MonitorView, ServerView, Snapshot};
 use crate::ui::text;
 use crate::ui::theme::Theme;
 use crate::ui::widget::table::{self, Cell, Column};
@@ -32,6 +32,7 @@ pub fn content(snapshot: &Snapshot, theme: &Theme, chosen: Option<usize>, width:
     lines.push(budget(snapshot, theme));
     if chosen.is_some() {
         lines.extend(availability(snapshot, theme, width));
+        lines.extend(snapshot.monitors.iter().flat_map(|monitor| servers(monitor, theme, width)));
         lines.extend(in_full(snapshot, theme, width));
     }
     Content { lines, home }
@@ -47,6 +48,50 @@ fn in_full(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static
         let parts = text::wrap(&monitor.value, width.saturating_sub(2));
         out.extend(parts.into_iter().map(|part| Line::styled(format!("  {part}"), style)));
     }
+    out
+}
+
+/// What each name server of a monitor said: the chosen resolvers, which keep what they have until its TTL is over, and the
+/// zone's own, which show what is in sync.
+fn servers(monitor: &MonitorView, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+    if monitor.servers.is_empty() {
+        return Vec::new();
+    }
+    let columns = [
+        Column::fixed("", 0),
+        Column::flexible("server", 9),
+        Column::fixed("", 2),
+        Column::flexible("leads to", 9),
+        Column::fixed("ttl", 0).right(),
+        Column::flexible("answer", 9),
+    ];
+    let row = |server: &ServerView| {
+        let style = match (monitor.freshness, server.moved) {
+            (Freshness::Fresh, true) => theme.plain(),
+            (Freshness::Fresh, false) => theme.strong(),
+            _ => theme.dim(),
+        };
+        let glyph = match (&server.answer, &server.region) {
+            (None, _) => "-",
+            (Some(_), None) => "?",
+            (Some(_), Some(_)) => " ",
+        };
+        let said = match (&server.answer, &server.trouble) {
+            (Some(answer), Some(trouble)) => format!("{answer}: {trouble}"),
+            (Some(answer), None) => answer.clone(),
+            (None, trouble) => trouble.clone().unwrap_or_default(),
+        };
+        vec![
+            (glyph.to_owned(), style),
+            (server.name.clone(), style),
+            (if server.zone { "zone" } else { "" }.to_owned(), theme.dim()),
+            (server.region.clone().unwrap_or_else(|| "?".to_owned()), style),
+            (server.ttl_s.map_or_else(|| "-".to_owned(), |ttl| text::span(i64::from(ttl) * 1_000)), style),
+            (said, theme.dim()),
+        ]
+    };
+    let mut out = vec![Line::default(), Line::styled(text::cut(&monitor.title, width, theme.glyphs.ellipsis), theme.dim())];
+    out.extend(table::lines(&columns, monitor.servers.iter().map(row).collect(), width, theme.dim(), theme.glyphs.ellipsis));
     out
 }
 
