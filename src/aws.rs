@@ -1,5 +1,5 @@
 //! The live backend: asks and changes the real cloud. It keeps the promises of [`crate::cloud`] and nothing more:
-//! no retries, no waiting, no memory but for why a metric is silent. Whether to ask again is the core's to decide (rule 30).
+//! no retries, no waiting, and no memory but for why a metric is silent and what a health check makes of its endpoint. Whether to ask again is the core's to decide (rule 30).
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,20 +16,23 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 
+use self::checks::Checks;
 pub use self::identity::Identity;
 use self::keys::Keys;
+use self::math::Memory;
 use self::metrics::Polled;
 use self::silence::Silence;
 use crate::cloud::{
     Answer, Call, Failure, FailureKind, Millis, PollGroup, PollKind, Query, Reading, Receipt, metric_regions, metrics_of,
     warm_regions,
 };
-use crate::plan::{MetricSource, MonitorId, Plan, ROUTE53_REGION, Source};
+use crate::plan::{MonitorId, Plan, ROUTE53_REGION, Source};
 
 mod checks;
 mod errors;
 mod identity;
 mod keys;
+mod math;
 mod metrics;
 mod records;
 mod silence;
@@ -57,6 +60,8 @@ struct Inner {
     stacks: Mutex<BTreeMap<String, aws_sdk_cloudformation::Client>>,
     metrics: Mutex<BTreeMap<String, aws_sdk_cloudwatch::Client>>,
     silence: Silence,
+    math: Memory,
+    checks: Checks,
 }
 
 impl Aws {
@@ -116,6 +121,8 @@ impl Aws {
             stacks: Mutex::default(),
             metrics: Mutex::default(),
             silence: Silence::default(),
+            math: Memory::default(),
+            checks: Checks::default(),
             keys,
             config,
         };
@@ -233,7 +240,7 @@ impl Aws {
                 let stacks: Vec<(MonitorId, &str)> = sources()
                     .filter_map(|(id, source)| match source {
                         Source::Stack { stack } => Some((id, stack.as_str())),
-                        Source::Metric(_) | Source::Http(_) => None,
+                        Source::Metric(_) | Source::HealthCheck { .. } | Source::Http(_) => None,
                     })
                     .collect();
                 stacks::poll(&self.stacks(&group.region), &stacks, now_ms()).await
@@ -246,19 +253,26 @@ impl Aws {
     /// Reads the metrics of a region, and finds a word for those that say nothing.
     async fn poll_metrics(&self, plan: &Plan, group: &PollGroup) -> Result<Vec<(MonitorId, Reading)>, Failure> {
         let (now, metrics) = (now_ms(), metrics_of(plan, group));
-        let polled = metrics::poll(&self.metrics(&group.region), &metrics, now).await?;
-        let is_silent = |id: MonitorId| polled.iter().any(|(of, polled)| *of == id && matches!(polled, Polled::Silent));
-        let silent: Vec<(MonitorId, &MetricSource)> = metrics.iter().copied().filter(|(id, _)| is_silent(*id)).collect();
-        let regions = metric_regions(plan);
         let client = |region: &str| self.metrics(region);
+        let polled = metrics::poll(&client(&group.region), &self.inner.math, &group.region, &metrics, now).await?;
+        let source = |id: MonitorId| metrics.iter().find(|(of, _)| *of == id).map(|(_, source)| *source);
+        let (mut readings, mut silent, mut hushes) = (Vec::with_capacity(polled.len()), Vec::new(), Vec::new());
+        for (id, polled) in polled {
+            match (polled, source(id)) {
+                (Polled::Reading(reading), _) => readings.push((id, reading)),
+                (Polled::Silent(hush), Some(source)) => {
+                    silent.push((id, source));
+                    hushes.push(hush);
+                }
+                (Polled::Silent(_), None) => {}
+            }
+        }
+        let regions = metric_regions(plan);
         let listed = self.inner.silence.explain(client, (&group.region, &regions), &silent, now).await;
-        let words = silent.into_iter().zip(&listed).map(|((id, source), listed)| (id, silence::word(listed, source, now)));
-        let read = polled.into_iter().filter_map(|(id, polled)| match polled {
-            Polled::Reading(reading) => Some((id, reading)),
-            Polled::Silent => None,
-        });
-        let mut readings: Vec<(MonitorId, Reading)> = read.chain(words).collect();
+        let words = silent.into_iter().zip(hushes.iter().zip(&listed));
+        readings.extend(words.map(|((id, source), (hush, listed))| (id, silence::word(hush, listed, source, now))));
         readings.sort_by_key(|(id, _)| *id);
+        self.inner.checks.explain(&self.inner.route53, plan, &mut readings, now).await;
         Ok(readings)
     }
 

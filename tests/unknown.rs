@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
-use cutover::cloud::{Answer, Effect, Failure, FailureKind, Millis, NO_DATA_YET, Query, Reading, Value};
+use cutover::cloud::{Answer, Effect, Failure, FailureKind, HealthCheckInfo, Millis, NO_DATA_YET, Query, Reading, Value};
 use cutover::plan::{
-    Condition, Connection, Family, HttpSource, Measure, Plan, Protocol, Quantity, Source, Stat, State, Test, Unit,
+    Condition, Connection, Family, HttpSource, Measure, Monitor, Plan, Protocol, Quantity, Source, Stat, State, Test, Unit,
 };
 use cutover::run::event::Event;
 use cutover::run::gate;
@@ -17,8 +17,8 @@ mod support;
 
 const MINUTE: i64 = 60_000;
 
-/// A stack, a metric and a probe, each with a gate.
-fn three() -> Plan {
+/// A stack, a metric, a probe and a health check, each with a gate.
+fn four() -> Plan {
     let http = Source::Http(HttpSource {
         url: "https://api.example.com/".into(),
         connect_to: None,
@@ -30,14 +30,22 @@ fn three() -> Plan {
         protocol: Protocol::Any,
         family: Family::Any,
     });
+    let Source::Metric(status) = metric("AWS/Route53", "HealthCheckStatus", "abc", 1_000_000, false) else { unreachable!() };
+    let check = Source::HealthCheck { id: "abc".into(), status };
     let mut plan = plan(vec![
         monitor("stack", Source::Stack { stack: "s".into() }),
         monitor("lag", metric("N", "Lag", "all", 1_000_000, false)),
         monitor("probe", http),
+        Monitor { region: Some("us-east-1".into()), ..monitor("check", check) },
     ]);
     let below = |stat| Test::Below(stat, Quantity { micros: 60_000_000, unit: Unit::Time });
     let gate = |monitor, test| Condition { monitor, test, over_ms: 600_000, for_ms: 0, samples: 1 };
-    plan.conditions = vec![gate(0, Test::Is(State::Healthy)), gate(1, below(Stat::Max)), gate(2, below(Stat::P95))];
+    plan.conditions = vec![
+        gate(0, Test::Is(State::Healthy)),
+        gate(1, below(Stat::Max)),
+        gate(2, below(Stat::P95)),
+        gate(3, Test::Is(State::Healthy)),
+    ];
     plan
 }
 
@@ -49,9 +57,9 @@ struct Stage {
 
 impl Stage {
     fn new() -> Stage {
-        let plan = three();
+        let plan = four();
         let mut watch = Watch::new(&plan);
-        watch.attend(&plan, 0, &[0, 1, 2], (Vec::new(), MINUTE));
+        watch.attend(&plan, 0, &[0, 1, 2, 3], (Vec::new(), MINUTE));
         Stage { plan, watch, now: 0 }
     }
 
@@ -70,7 +78,11 @@ impl Stage {
 }
 
 fn good(monitor: usize) -> Value {
-    if monitor == 0 { Value::Status("CREATE_COMPLETE".into()) } else { Value::Number(1_000) }
+    match monitor {
+        0 => Value::Status("CREATE_COMPLETE".into()),
+        3 => Value::Status("healthy".into()),
+        _ => Value::Number(1_000),
+    }
 }
 
 type Case = (&'static str, Result<Vec<Value>, FailureKind>, &'static str);
@@ -94,7 +106,7 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn no_silence_opens_a_gate_that_was_never_open() {
-    for monitor in 0..3 {
+    for monitor in 0..4 {
         for (case, result, word) in cases() {
             let mut stage = Stage::new();
             stage.hears(monitor, result);
@@ -108,7 +120,7 @@ fn no_silence_opens_a_gate_that_was_never_open() {
 
 #[test]
 fn no_silence_keeps_a_gate_open_for_longer_than_its_reading_is_fresh() {
-    for monitor in 0..3 {
+    for monitor in 0..4 {
         for (case, result, word) in cases() {
             let mut stage = Stage::new();
             stage.hears(monitor, Ok(vec![good(monitor)]));
@@ -142,6 +154,11 @@ fn what_is_no_good_value_fails_with_its_reason() {
         (1, Value::Number(61_000_000), "wanted < 1m"),
         (2, Value::Number(61_000_000), "wanted < 1m"),
         (2, Value::Failed("refused".into()), "failing"),
+        (3, status("unhealthy"), "is unhealthy"),
+        (3, status("healthy (inverted: the endpoint fails)"), "is healthy (inverted: the endpoint fails)"),
+        (3, status("unhealthy (inverted: the endpoint answers)"), "is unhealthy (inverted"),
+        // A stack of that status would be usable.
+        (3, status("CREATE_COMPLETE"), "is CREATE_COMPLETE"),
     ] {
         let mut stage = Stage::new();
         stage.hears(monitor, Ok(vec![value.clone()]));
@@ -150,6 +167,36 @@ fn what_is_no_good_value_fails_with_its_reason() {
             other => panic!("{monitor} {value:?}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn rule_1_a_disabled_health_check_counts_as_healthy_and_proves_nothing() {
+    let mut stage = Stage::new();
+    let check = |inverted, disabled| HealthCheckInfo { version: 1, inverted, disabled };
+    for (word, opens) in [
+        (check(false, false).word(true), true),
+        (check(false, false).word(false), false),
+        (check(true, false).word(true), false),
+        (check(true, false).word(false), false),
+        (check(false, true).word(true), false),
+        (check(true, true).word(true), false),
+    ] {
+        stage.now += MINUTE;
+        stage.hears(3, Ok(vec![Value::Status(word.into())]));
+        assert_eq!(stage.gate(3) == Verdict::Pass, opens, "{word}: {:?}", stage.gate(3));
+    }
+    assert_eq!(stage.gate(3), Verdict::Unknown("check: disabled: counts as healthy and checks nothing".into()));
+    stage.hears(3, Ok(vec![Value::Number(1_000_000)]));
+    assert_eq!(stage.gate(3), Verdict::Unknown("check: has no state".into()), "a bare status says nothing about the endpoint");
+}
+
+#[test]
+fn of_an_expression_the_metric_is_named_that_has_grown_stale() {
+    let mut stage = Stage::new();
+    stage.hears(1, Ok(vec![good(1)]));
+    stage.now = 17 * MINUTE + 30_000;
+    stage.hears(1, Ok(vec![Value::Missing(format!("requests: {NO_DATA_YET}"))]));
+    assert_eq!(stage.gate(1), Verdict::Unknown("lag: requests: stale: no data for 17m".into()));
 }
 
 #[test]

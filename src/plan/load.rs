@@ -35,6 +35,7 @@ mod faults;
 mod fields;
 mod files;
 mod header;
+mod metrics;
 mod monitors;
 mod names;
 mod node;

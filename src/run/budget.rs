@@ -19,9 +19,10 @@ use super::ready;
 use super::state::Run;
 use super::watch::Watch;
 use crate::cloud::{
-    LIST_EVERY_MS, LIST_ZERO_EVERY_MS, PollKind, metric_batches, metric_regions, metrics_of, poll_groups, warm_regions,
+    CHECK_EVERY_MS, LIST_EVERY_MS, LIST_ZERO_EVERY_MS, PollGroup, PollKind, metric_batches, metric_regions, metrics_of,
+    poll_groups, warm_regions,
 };
-use crate::plan::{Action, Plan, ROUTE53_REGION};
+use crate::plan::{Action, MonitorId, Plan, ROUTE53_REGION, Source};
 
 /// A day in milliseconds.
 const DAY_MS: i64 = 86_400_000;
@@ -110,10 +111,21 @@ pub fn budget(plan: &Plan) -> Budget {
                 let metrics = metrics_of(plan, group);
                 let calls = i64::try_from(metric_batches(&metrics).len()).unwrap_or(i64::MAX);
                 budget.add(&group.region, "cloudwatch", "GetMetricData", polls.times(calls));
-                budget.metrics_per_day.add(polls, i64::try_from(metrics.len()).unwrap_or(i64::MAX));
-                for (_, metric) in metrics {
-                    let every = if metric.absent_is_zero { LIST_ZERO_EVERY_MS } else { LIST_EVERY_MS };
-                    budget.listings_per_day += per_day(every) * regions;
+                for (_, source) in metrics {
+                    // Each metric of an expression is billed and may be silent, the expression itself is free.
+                    let asked = i64::try_from(source.metrics().count()).unwrap_or(i64::MAX);
+                    budget.metrics_per_day.add(polls, asked);
+                    let every = if source.absent_is_zero { LIST_ZERO_EVERY_MS } else { LIST_EVERY_MS };
+                    budget.listings_per_day += per_day(every) * regions * asked;
+                }
+                let checks = checks(plan, group);
+                if checks > 0 {
+                    // Read with the poll that comes when it is due.
+                    let every = |interval_ms: i64| interval_ms * ((CHECK_EVERY_MS + interval_ms - 1) / interval_ms.max(1)).max(1);
+                    let reads =
+                        Cadences { idle: per_day(every(idle.interval_ms(index))), full: per_day(every(full.interval_ms(index))) };
+                    budget.add(ROUTE53_REGION, "route53", "GetHealthCheck", reads.times(checks));
+                    budget.route53_peak_per_minute = checks;
                 }
             }
             PollKind::Probe => {}
@@ -130,7 +142,7 @@ pub fn budget(plan: &Plan) -> Budget {
     }
     if !places.is_empty() {
         let shown = i64::try_from(places.len()).unwrap_or(i64::MAX).saturating_mul(60_000 / PREPARED_READ_MS);
-        budget.route53_peak_per_minute = shown.saturating_add(60_000 / POLL_MS);
+        budget.route53_peak_per_minute = budget.route53_peak_per_minute.saturating_add(shown).saturating_add(60_000 / POLL_MS);
     }
     let (stacks, switches) = warm_regions(plan);
     for region in stacks {
@@ -141,6 +153,15 @@ pub fn budget(plan: &Plan) -> Budget {
     }
     budget.lines.sort_by(|a, b| (&a.region, a.service, a.operation).cmp(&(&b.region, b.service, b.operation)));
     budget
+}
+
+/// How many health checks a group has.
+fn checks(plan: &Plan, group: &PollGroup) -> i64 {
+    let check = |id: &MonitorId| match &plan.monitors.get(*id)?.source {
+        Source::HealthCheck { id, .. } => Some(id.as_str()),
+        _ => None,
+    };
+    i64::try_from(group.monitors.iter().filter_map(check).collect::<BTreeSet<_>>().len()).unwrap_or(i64::MAX)
 }
 
 /// Two watches, the one with nothing to wait for and every rollback armed, the other with every monitor looked at closely.

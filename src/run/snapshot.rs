@@ -406,7 +406,7 @@ pub struct MonitorView {
     pub title: String,
     /// Region, if it belongs to one.
     pub region: Option<String>,
-    /// Kind: `stack`, `metric`, `http`.
+    /// Kind: `stack`, `metric`, `health-check`, `http`.
     pub kind: String,
     /// Newest value for people; for probes median and 95th percentile.
     pub value: String,

@@ -12,7 +12,7 @@ use super::snapshot::{
 };
 use super::state::{CallRun, CallState, Job, RollbackRun, Run, definition, restored_by};
 use super::{gate, job, outage, rollback};
-use crate::cloud::{Call, Millis, Value};
+use crate::cloud::{CHECK_HEALTHY, Call, Millis, Value};
 use crate::plan::{Action, ConditionId, MonitorId, Role, Source, Stat, Step, Undo, format_ms};
 
 pub mod alerts;
@@ -436,6 +436,7 @@ fn monitor(ctx: Ctx<'_>, id: MonitorId) -> MonitorView {
             let stat = |stat| gate::statistic(ring, stat, from).map_or_else(|| number(Stat::Last, *now), |v| number(stat, v));
             format!("p50 {} p95 {}", stat(Stat::P50), stat(Stat::P95))
         }
+        (Some(now), _) if gate::is_not_replicating(monitor, now) => "not replicating".to_owned(),
         (Some(Value::Number(now)), _) => number(Stat::Last, *now),
     };
     MonitorView {
@@ -445,6 +446,7 @@ fn monitor(ctx: Ctx<'_>, id: MonitorId) -> MonitorView {
         kind: match monitor.source {
             Source::Stack { .. } => "stack",
             Source::Metric(_) => "metric",
+            Source::HealthCheck { .. } => "health-check",
             Source::Http(_) => "http",
         }
         .into(),
@@ -466,6 +468,8 @@ fn level(ctx: Ctx<'_>, id: MonitorId) -> Level {
     }
     let broken = match ring.latest.as_ref().map(|l| &l.value) {
         Some(Value::Failed(_)) => true,
+        Some(Value::Status(word)) if matches!(monitor.source, Source::HealthCheck { .. }) => word != CHECK_HEALTHY,
+        Some(value @ Value::Number(_)) => gate::is_not_replicating(monitor, value),
         Some(Value::Status(status)) => status.contains("FAILED") || status.contains("ROLLBACK"),
         _ => false,
     };

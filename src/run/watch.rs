@@ -271,9 +271,9 @@ impl Watch {
         for (monitor, mut reading) in readings {
             // What has told values before and tells none now is not new: it is old.
             if let (Value::Missing(why), Some(told)) = (&mut reading.value, self.rings[monitor].told)
-                && why == NO_DATA_YET
+                && let Some(whose) = why.strip_suffix(NO_DATA_YET)
             {
-                *why = format!("stale: no data for {}", format_ms((now - told) / 60_000 * 60_000));
+                *why = format!("{whose}stale: no data for {}", format_ms((now - told) / 60_000 * 60_000));
             }
             alarmed |= matches!(reading.value, Value::Failed(_)) || self.rings[monitor].last_failed.is_some();
             let gap_ms = self.stale_after_ms(plan, monitor);
@@ -508,7 +508,9 @@ impl Watch {
     pub fn stale_after_ms(&self, plan: &Plan, monitor: MonitorId) -> i64 {
         let interval = self.groups.iter().position(|g| g.monitors.contains(&monitor)).map_or(IDLE_MS, |g| self.interval[g]);
         match &plan.monitors[monitor].source {
-            Source::Metric(metric) => 3 * metric.period_ms.max(interval) + METRIC_DELAY_MS,
+            Source::Metric(metric) | Source::HealthCheck { status: metric, .. } => {
+                3 * metric.period_ms.max(interval) + METRIC_DELAY_MS
+            }
             Source::Http(http) => 3 * interval.max(plan.monitors[monitor].every_ms) + http.timeout_ms,
             Source::Stack { .. } => 3 * interval.max(plan.monitors[monitor].every_ms) + 5_000,
         }

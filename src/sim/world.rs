@@ -71,7 +71,8 @@ struct Group {
 enum Watched {
     /// Monitor and slot of the stack.
     Stacks(Vec<(MonitorId, usize)>),
-    Metrics(Vec<(MonitorId, Gauge)>),
+    /// Monitor, what it reads, and the health check whose status that is.
+    Metrics(Vec<(MonitorId, Gauge, Option<String>)>),
     Probe(MonitorId, Box<Probe>),
 }
 
@@ -470,8 +471,12 @@ impl World {
                     regions: self.regions.names().len(),
                     route53: self.route53,
                 };
-                let mut read = |m: MonitorId, gauge| self.metrics.read(m, gauge, now, scene);
-                (now + latency, gauges.iter().map(|(m, gauge)| (*m, read(*m, *gauge))).collect())
+                let checks = &self.checks;
+                let mut read = |m: MonitorId, gauge, check: Option<&str>| {
+                    let reading = self.metrics.read(m, gauge, now, scene);
+                    check.map_or(reading.clone(), |id| put_into_words(checks, id, reading, now))
+                };
+                (now + latency, gauges.iter().map(|(m, gauge, check)| (*m, read(*m, *gauge, check.as_deref()))).collect())
             }
         };
         (answered, Ok(Answer::Readings(readings)))
@@ -503,6 +508,17 @@ impl World {
     }
 }
 
+/// The status of a health check, with what it makes of its endpoint's.
+fn put_into_words(checks: &Checks, id: &str, reading: Reading, now: Millis) -> Reading {
+    let value = match (checks.get(id, now), reading.value) {
+        (Ok(check), _) if check.disabled => return Reading { at: now, value: Value::Status(check.word(true).to_owned()) },
+        (Ok(check), Value::Number(status)) => Value::Status(check.word(status > 0).to_owned()),
+        (Ok(_), other) => other,
+        (Err(failure), _) => Value::Missing(failure.message),
+    };
+    Reading { value, ..reading }
+}
+
 /// What came of a call, for the log.
 fn outcome(result: &Result<Accepted, Failure>) -> Outcome {
     match result {
@@ -527,9 +543,10 @@ fn groups(plan: &Plan, checks: &Checks, regions: &mut Regions, stacks: &mut Stac
                 Watched::Stacks(named.map(|(m, stack)| (m, stacks.slot(&poll.region, stack))).collect())
             }
             PollKind::Metrics => {
-                let metrics = sources.filter_map(|(m, s)| if let Source::Metric(metric) = s { Some((m, metric)) } else { None });
                 let mut gauge = |m, metric| Gauge::new(m, &poll.region, metric, plan, checks, regions);
-                Watched::Metrics(metrics.map(|(m, metric)| (m, gauge(m, metric))).collect())
+                let check = |s: &Source| if let Source::HealthCheck { id, .. } = s { Some(id.clone()) } else { None };
+                let metrics = sources.filter_map(|(m, s)| Some((m, gauge(m, s.metric()?), check(s))));
+                Watched::Metrics(metrics.collect())
             }
             PollKind::Probe => {
                 let mut probes = sources.filter_map(|(m, s)| if let Source::Http(http) = s { Some((m, http)) } else { None });

@@ -9,8 +9,8 @@ use cutover::cloud::{
     Answer, Call, ChangeSetInfo, Effect, FailureKind, Millis, Query, Reading, Receipt, StackInfo, Value, poll_groups,
 };
 use cutover::plan::{
-    AliasTarget, Availability, Connection, Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Family, Fault,
-    FaultAt, FaultKind, HttpSource, Lost, Manifest, Measure, MetricSource, Monitor, Objectives, Plan, Protocol, RecordSet,
+    AliasTarget, Asks, Availability, Connection, Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Family, Fault,
+    FaultAt, FaultKind, HttpSource, Lost, Manifest, Measure, Metric, MetricSource, Monitor, Objectives, Plan, Protocol, RecordSet,
     Region, Role, Scenario, Source, Traffic, Unit,
 };
 use cutover::run::event::Event;
@@ -52,10 +52,12 @@ fn record(set: &str, weight: u8, ttl: u32) -> RecordSet {
 
 fn metric(replication: bool) -> Source {
     Source::Metric(MetricSource {
-        namespace: "AWS/Test".into(),
-        metric: "M".into(),
-        dimensions: Vec::new(),
-        stat: "Maximum".into(),
+        asks: Asks::Metric(Metric {
+            namespace: "AWS/Test".into(),
+            name: "M".into(),
+            dimensions: Vec::new(),
+            stat: "Maximum".into(),
+        }),
         period_ms: 60_000,
         unit: Unit::Count,
         scale: 1_000_000,

@@ -256,6 +256,35 @@ fn rule_16_a_replica_that_does_not_replicate_says_what_its_database_says() {
 }
 
 #[test]
+fn a_health_check_says_what_it_makes_of_its_endpoint() {
+    let check = |inverted, disabled| {
+        let plan = plan_of(Vec::new(), |plan| {
+            let Source::Metric(status) = metric(false) else { unreachable!() };
+            let check = Source::HealthCheck { id: "probing".into(), status };
+            plan.monitors.push(monitor("check", Some("us-east-1"), check));
+            plan.drill.metrics.insert(plan.monitors.len() - 1, DrillMetric::HealthCheck("probing".into()));
+            let probing = DrillHealthCheck { inverted, disabled, ..probing(FRANKFURT) };
+            plan.drill.health_checks = vec![DrillHealthCheck { id: "probing".into(), ..probing }];
+        });
+        let id = plan.monitors.len() - 1;
+        Sim::new(plan, vec![fault(600_000, None, FaultKind::RegionDown(FRANKFURT.into()))]).and_then_value(id)
+    };
+    assert_eq!(check(false, false), ["healthy", "unhealthy"]);
+    assert_eq!(check(true, false), ["unhealthy (inverted: the endpoint answers)", "healthy (inverted: the endpoint fails)"]);
+    assert_eq!(check(false, true), ["disabled: counts as healthy"; 2]);
+}
+
+impl Sim {
+    /// The words of a monitor before and after what goes wrong in the tenth minute.
+    fn and_then_value(mut self, id: usize) -> [String; 2] {
+        [300_000, 1_200_000].map(|at| match self.value(at, id) {
+            Value::Status(word) => word,
+            other => panic!("{other:?}"),
+        })
+    }
+}
+
+#[test]
 fn rule_33_the_status_of_a_health_check_is_read_in_us_east_1_only_and_lost_with_it() {
     let statuses = |plan: &mut Plan| {
         plan.monitors.push(monitor("status", Some("us-east-1"), metric(false)));
