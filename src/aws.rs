@@ -155,14 +155,16 @@ impl Aws {
             Query::Records { zone, name } => records::list(&self.inner.route53, zone, name).await.map(Answer::Records),
             Query::Change { id } => records::in_sync(&self.inner.route53, id).await.map(|in_sync| Answer::Change { in_sync }),
             Query::Stack { region, stack } => stacks::stack(&self.stacks(region), stack).await.map(Answer::Stack),
-            Query::StackEvents { region, stack } => stacks::events(&self.stacks(region), stack).await.map(Answer::StackEvents),
+            Query::StackEvents { region, stack, after } => {
+                stacks::events(&self.stacks(region), stack, after.as_deref()).await.map(Answer::StackEvents)
+            }
             Query::ChangeSet { region, stack, change_set } => {
                 stacks::change_set(&self.stacks(region), stack, change_set).await.map(Answer::ChangeSet)
             }
             Query::HealthCheck { id } => checks::read(&self.inner.route53, id).await.map(Answer::HealthCheck),
             Query::Credentials => self.inner.keys.expire().await.map(|expires| Answer::Credentials { expires }),
             Query::Poll(index) => match groups.get(*index) {
-                Some(group) => self.poll(plan, group).await.map(Answer::Readings),
+                Some(group) => self.poll(plan, group).await,
                 None => Err(errors::refused(format!("there is no poll group {index}"))),
             },
         }
@@ -233,7 +235,7 @@ impl Aws {
         futures_util::join!(futures_util::future::join_all(stacks), futures_util::future::join_all(switches));
     }
 
-    async fn poll(&self, plan: &Plan, group: &PollGroup) -> Result<Vec<(MonitorId, Reading)>, Failure> {
+    async fn poll(&self, plan: &Plan, group: &PollGroup) -> Result<Answer, Failure> {
         let sources = || group.monitors.iter().filter_map(|&id| plan.monitors.get(id).map(|monitor| (id, &monitor.source)));
         match group.kind {
             PollKind::Stacks => {
@@ -245,7 +247,7 @@ impl Aws {
                     .collect();
                 stacks::poll(&self.stacks(&group.region), &stacks, now_ms()).await
             }
-            PollKind::Metrics => self.poll_metrics(plan, group).await,
+            PollKind::Metrics => self.poll_metrics(plan, group).await.map(Answer::Readings),
             PollKind::Probe => Err(errors::refused("probes are not made by AWS")),
         }
     }

@@ -156,12 +156,14 @@ pub enum Query {
         /// Name or id.
         stack: String,
     },
-    /// CloudFormation `DescribeStackEvents`, newest first, at most the newest hundred.
+    /// CloudFormation `DescribeStackEvents`, newest first: those newer than `after`; without it the newest hundred.
     StackEvents {
         /// Region.
         region: String,
         /// Name or id.
         stack: String,
+        /// Id of the newest event that is known: nothing is read beyond it (rule 21).
+        after: Option<String>,
     },
     /// CloudFormation `DescribeChangeSet`.
     ChangeSet {
@@ -209,6 +211,8 @@ pub enum Answer {
     },
     /// Answer to [`Query::Poll`].
     Readings(Vec<(MonitorId, Reading)>),
+    /// Answer to [`Query::Poll`] of stacks: their statuses, and what else was seen of those that are there.
+    Stacks(Vec<(MonitorId, Reading)>, Vec<StackSight>),
 }
 
 /// A health check as Route 53 describes it. Whether it is healthy is read from CloudWatch (rule 6), not here.
@@ -256,6 +260,17 @@ pub struct StackInfo {
     pub reason: String,
 }
 
+/// What a poll sees of a stack beside its status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackSight {
+    /// Whose stack it is.
+    pub monitor: MonitorId,
+    /// Stack id (ARN).
+    pub id: String,
+    /// When it was created or updated last.
+    pub updated: Option<Millis>,
+}
+
 /// One stack event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackEvent {
@@ -271,6 +286,12 @@ pub struct StackEvent {
     pub status: String,
     /// Reason; may be empty.
     pub reason: String,
+    /// True when it is about the stack itself and not about a resource in it.
+    pub own: bool,
+    /// Physical id of the resource: of a nested stack its stack id. Empty before there is one.
+    pub physical_id: String,
+    /// `ClientRequestToken` of the operation that it belongs to (rule 22); empty when it came without.
+    pub token: String,
 }
 
 /// A change set as CloudFormation describes it.

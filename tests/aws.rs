@@ -245,7 +245,7 @@ async fn a_stack_is_created_through_a_change_set_left_alone_and_deleted() {
     assert_eq!(stack(&aws, name).await, None);
     assert_eq!(change_set(&aws, name, "one").await, None);
     assert_eq!(
-        ask(&aws, &Query::StackEvents { region: region.clone(), stack: name.into() }).await,
+        ask(&aws, &Query::StackEvents { region: region.clone(), stack: name.into(), after: None }).await,
         Ok(Answer::StackEvents(Vec::new()))
     );
 
@@ -266,7 +266,8 @@ async fn a_stack_is_created_through_a_change_set_left_alone_and_deleted() {
     let execute = Call::ExecuteChangeSet { region: region.clone(), stack: name.into(), change_set: "one".into() };
     aws.send("token-2", &execute, None).await.unwrap();
     let info = until(&aws, name, "CREATE_COMPLETE").await;
-    let Ok(Answer::StackEvents(events)) = ask(&aws, &Query::StackEvents { region: region.clone(), stack: name.into() }).await
+    let Ok(Answer::StackEvents(events)) =
+        ask(&aws, &Query::StackEvents { region: region.clone(), stack: name.into(), after: None }).await
     else {
         panic!("no events")
     };
@@ -299,7 +300,9 @@ async fn a_template_that_is_not_the_pinned_one_is_never_sent() {
 
 async fn poll(aws: &Aws, plan: &Plan, group: usize) -> Vec<Reading> {
     match aws.ask(plan, &poll_groups(plan), &Query::Poll(group)).await {
-        Ok(Answer::Readings(readings)) => readings.into_iter().map(|(_, reading)| reading).collect(),
+        Ok(Answer::Readings(readings) | Answer::Stacks(readings, _)) => {
+            readings.into_iter().map(|(_, reading)| reading).collect()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -425,7 +428,7 @@ async fn everything(aws: &Aws) -> Vec<(String, Failure)> {
         Query::Records { zone: "Z1".into(), name: name() },
         Query::Change { id: "C1".into() },
         Query::Stack { region: region(), stack: "s".into() },
-        Query::StackEvents { region: region(), stack: "s".into() },
+        Query::StackEvents { region: region(), stack: "s".into(), after: None },
         Query::ChangeSet { region: region(), stack: "s".into(), change_set: "one".into() },
         Query::HealthCheck { id: "hc".into() },
         Query::Poll(0),

@@ -165,7 +165,9 @@ fn only_the_metrics_that_are_asked_for_cost_anything() {
     assert_eq!((budget.metrics_per_day.idle, budget.metrics_per_day.full), (6 * 288, 6 * 1_440));
     assert_eq!((budget.microdollars_per_day().idle, budget.microdollars_per_day().full), (17_280, 86_400));
     assert_eq!((budget.microdollars().idle, budget.microdollars().full), (362_880, 1_814_400));
+    assert_eq!(budget.stack_events_per_day, 6 * 1_440);
     let table = budget.table().join("\n");
+    assert!(table.contains("DescribeStackEvents, per stack that moves      0.00     6.00"), "{table}");
     assert!(table.contains("dollars over 21 days                           0.36     1.81"), "{table}");
 }
 

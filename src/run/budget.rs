@@ -2,8 +2,8 @@
 //! the very functions that decide when something is read, so that it cannot drift away from what is done.
 //!
 //! Counted is what goes on by itself for as long as a run lives. Not counted: the identity that is asked for once at the
-//! start, what a step itself reads and changes while it works, and the credentials, which no service is asked for. Probes
-//! are no calls of the cloud's API.
+//! start, what a step itself reads and changes while it works, the events of stacks, which are read only while something
+//! moves, and the credentials, which no service is asked for. Probes are no calls of the cloud's API.
 //!
 //! Prices are those that AWS publishes for its commercial regions, looked up in November 2026: `GetMetricData` is billed
 //! at 0.01 dollars per 1,000 metrics that are asked for, and is in no free tier. All other calls made here are free:
@@ -16,6 +16,7 @@ use super::change::{self, Place};
 use super::decide::{BACKGROUND_READ_MS, PREPARED_READ_MS, traffic_place};
 use super::job::POLL_MS;
 use super::ready;
+use super::stacks::EVENTS_MS;
 use super::state::Run;
 use super::watch::Watch;
 use crate::cloud::{
@@ -82,6 +83,8 @@ pub struct Budget {
     /// `ListMetrics` a day at the most, if every metric is silent: it is asked why only while one is. A metric that is found
     /// where it should be takes one call, one that is not takes one for every region of the plan.
     pub listings_per_day: i64,
+    /// `DescribeStackEvents` of a day in which one monitored stack moved all the time. While nothing moves there are none.
+    pub stack_events_per_day: i64,
     /// Length of the plan in days.
     pub days: i64,
     /// Requests a minute that Route 53 gets at the most: a rollback is on the screen and a change is waited for.
@@ -95,6 +98,7 @@ pub fn budget(plan: &Plan) -> Budget {
         lines: Vec::new(),
         metrics_per_day: Cadences::default(),
         listings_per_day: 0,
+        stack_events_per_day: 0,
         days: i64::from(plan.days),
         route53_peak_per_minute: 0,
     };
@@ -104,6 +108,7 @@ pub fn budget(plan: &Plan) -> Budget {
         let polls = Cadences { idle: per_day(idle.interval_ms(index)), full: per_day(full.interval_ms(index)) };
         match group.kind {
             PollKind::Stacks => {
+                budget.stack_events_per_day = per_day(EVENTS_MS);
                 let pages = i64::try_from(group.monitors.len().div_ceil(STACKS_PAGE)).unwrap_or(i64::MAX);
                 budget.add(&group.region, "cloudformation", "DescribeStacks", polls.times(pages));
             }
@@ -250,6 +255,10 @@ impl Budget {
         if self.listings_per_day > 0 {
             let most = Cadences { idle: 0, full: self.listings_per_day };
             lines.push(row("", "ListMetrics, if all metrics were silent", most));
+        }
+        if self.stack_events_per_day > 0 {
+            let moving = Cadences { idle: 0, full: self.stack_events_per_day };
+            lines.push(row("", "DescribeStackEvents, per stack that moves", moving));
         }
         let (day, plan) = (self.microdollars_per_day(), self.microdollars());
         lines.push(row("", "metrics asked for", self.metrics_per_day));

@@ -410,6 +410,9 @@ pub struct MonitorView {
     pub kind: String,
     /// Newest value for people; for probes median and 95th percentile.
     pub value: String,
+    /// What is behind the value, such as the newest event of a stack that moves; may be empty.
+    #[serde(default)]
+    pub detail: String,
     /// Freshness.
     pub freshness: Freshness,
     /// Gravity of the value against the monitor's limit.

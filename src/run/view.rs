@@ -11,7 +11,7 @@ use super::snapshot::{
     PhaseView, ResultView, RtoView, Snapshot, Status, StepState, StepView, Verdict, WorkView,
 };
 use super::state::{CallRun, CallState, Job, RollbackRun, Run, definition, restored_by};
-use super::{gate, job, outage, rollback};
+use super::{gate, job, outage, rollback, stacks};
 use crate::cloud::{CHECK_HEALTHY, Call, Millis, Value};
 use crate::plan::{Action, ConditionId, MonitorId, Role, Source, Stat, Step, Undo, format_ms};
 
@@ -304,7 +304,7 @@ fn job_view(ctx: Ctx<'_>, job: &Job) -> WorkView {
     let last = job.calls.last().and_then(|id| ctx.run.calls.get(id));
     let output = match action {
         Action::Stack(stack) => {
-            let events = ctx.watch.stack_events(&stack.region, &stack.name).iter().take(OUTPUT);
+            let events = ctx.watch.stacks.events(&stack.region, &stack.name).iter().take(OUTPUT);
             let mut lines: Vec<String> =
                 events.map(|e| format!("{} {} {}", e.logical_id, e.status, e.reason).trim_end().to_owned()).collect();
             lines.reverse();
@@ -451,6 +451,7 @@ fn monitor(ctx: Ctx<'_>, id: MonitorId) -> MonitorView {
         }
         .into(),
         value,
+        detail: stacks::detail(ctx, id),
         freshness,
         level: level(ctx, id),
         age_ms: ring.latest.as_ref().map(|l| ctx.now - l.at),

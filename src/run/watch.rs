@@ -11,9 +11,10 @@ use super::event::Event;
 use super::gate::{self, Tracker};
 use super::minute::{Gathering, MINUTE_MS, Minute};
 use super::snapshot::Freshness;
+use super::stacks::Stacks;
 use crate::cloud::{
     Answer, CallId, ChangeSetInfo, Effect, Failure, FailureKind, Millis, NO_DATA_YET, PollGroup, PollKind, Query, Reading,
-    StackEvent, StackInfo, Value, poll_groups, warm_regions,
+    StackInfo, Value, poll_groups, warm_regions,
 };
 use crate::plan::{ConditionId, MonitorId, Plan, Source, format_ms};
 
@@ -60,6 +61,8 @@ pub struct Watch {
     /// The newest good answer about each place that can be changed, and when it was asked: what is known when the
     /// control plane no longer answers.
     good: BTreeMap<Query, (Millis, Answer)>,
+    /// What stacks do beside their status.
+    pub stacks: Stacks,
     /// The rollback that somebody is looking at.
     pub prepared: Option<Prepared>,
     /// When the records that a rollback would change are looked after again.
@@ -147,6 +150,7 @@ impl Watch {
             sent: BTreeMap::new(),
             answers: BTreeMap::new(),
             good: BTreeMap::new(),
+            stacks: Stacks::default(),
             prepared: None,
             look_after: Millis::MIN,
             proofs: (Vec::new(), IDLE_MS),
@@ -165,7 +169,20 @@ impl Watch {
         match event {
             Event::Answer { query, result } => {
                 let asked = self.asked.remove(query).unwrap_or(now);
+                if let Query::StackEvents { region, stack, .. } = query {
+                    // They only tell more of what a stack's status says: without them nothing is held up.
+                    let events = match result {
+                        Ok(Answer::StackEvents(events)) => Ok(events.as_slice()),
+                        Ok(_) => Ok([].as_slice()),
+                        Err(failure) => Err(failure),
+                    };
+                    self.stacks.answered(region, stack, events);
+                    return;
+                }
                 if let Query::Poll(group) = query {
+                    if let (Some(group), Ok(Answer::Stacks(readings, sights))) = (self.groups.get(*group), result) {
+                        self.stacks.saw(plan, group, now, readings, sights);
+                    }
                     self.back_off(plan, now, *group, result);
                     self.readings(plan, now, *group, result);
                     return;
@@ -259,7 +276,7 @@ impl Watch {
     fn readings(&mut self, plan: &Plan, now: Millis, group: usize, result: &Result<Answer, Failure>) {
         let heard = result.is_ok();
         let readings = match result {
-            Ok(Answer::Readings(readings)) => readings.clone(),
+            Ok(Answer::Readings(readings) | Answer::Stacks(readings, _)) => readings.clone(),
             Ok(_) => Vec::new(),
             Err(failure) => {
                 let missing = Value::Missing(failure.message.clone());
@@ -333,8 +350,10 @@ impl Watch {
     pub fn released(&mut self, now: Millis, effect: &Effect) {
         match effect {
             Effect::Ask(query) => {
-                if let Query::Poll(group) = query {
-                    self.due[*group] = now + self.interval[*group];
+                match query {
+                    Query::Poll(group) => self.due[*group] = now + self.interval[*group],
+                    Query::StackEvents { region, stack, .. } => self.stacks.asked(region, stack, now),
+                    _ => {}
                 }
                 self.asked.insert(query.clone(), now);
             }
@@ -402,15 +421,6 @@ impl Watch {
         match &self.answer(query, since)?.result {
             Ok(Answer::ChangeSet(info)) => Some(info.as_ref()),
             _ => None,
-        }
-    }
-
-    /// A stack's newest events, newest first; empty when they were never read.
-    #[must_use]
-    pub fn stack_events(&self, region: &str, stack: &str) -> &[StackEvent] {
-        match self.answers.get(&Query::StackEvents { region: region.into(), stack: stack.into() }).map(|a| &a.result) {
-            Some(Ok(Answer::StackEvents(events))) => events,
-            _ => &[],
         }
     }
 

@@ -400,8 +400,8 @@ impl World {
             Query::Stack { region, stack } => self.read(now, region, &["stack", region, stack], |seen| {
                 Ok(Answer::Stack(self.stacks.describe(region, stack, seen)))
             }),
-            Query::StackEvents { region, stack } => self.read(now, region, &["events", region, stack], |seen| {
-                self.stacks.events(region, stack, seen).map(Answer::StackEvents)
+            Query::StackEvents { region, stack, after } => self.read(now, region, &["events", region, stack], |seen| {
+                self.stacks.events(region, stack, after.as_deref(), seen).map(Answer::StackEvents)
             }),
             Query::ChangeSet { region, stack, change_set } => {
                 self.read(now, region, &["change-set", region, stack, change_set], |seen| {
@@ -460,7 +460,9 @@ impl World {
                     let status = self.stacks.status(slot, seen).unwrap_or("ABSENT");
                     Reading { at: seen, value: Value::Status(status.to_owned()) }
                 };
-                (now + latency, stacks.iter().map(|(m, slot)| (*m, look(*slot))).collect())
+                let readings = stacks.iter().map(|(m, slot)| (*m, look(*slot))).collect();
+                let sights = stacks.iter().filter_map(|(m, slot)| self.stacks.sight(*m, *slot, seen)).collect();
+                return (now + latency, Ok(Answer::Stacks(readings, sights)));
             }
             Watched::Metrics(gauges) => {
                 let scene = Scene {

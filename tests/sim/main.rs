@@ -229,7 +229,7 @@ impl Sim {
             poll_groups(&self.plan).iter().position(|g| g.monitors.contains(&monitor)).expect("every monitor is in a group");
         let (answered, event) = self.world.perform(START + at, &Effect::Ask(Query::Poll(group)));
         let reading = match event {
-            Event::Answer { result: Ok(Answer::Readings(readings)), .. } => {
+            Event::Answer { result: Ok(Answer::Readings(readings) | Answer::Stacks(readings, _)), .. } => {
                 Ok(readings.into_iter().find(|(m, _)| *m == monitor).expect("a group reads all its monitors").1)
             }
             Event::Answer { result: Err(failure), .. } => Err(failure),
@@ -464,7 +464,7 @@ fn a_million_polls_are_quick() {
     for tick in 0..200_000 {
         for group in 0..5 {
             let (_, event) = world.perform(START + tick * 5_000, &Effect::Ask(Query::Poll(group)));
-            if let Event::Answer { result: Ok(Answer::Readings(found)), .. } = event {
+            if let Event::Answer { result: Ok(Answer::Readings(found) | Answer::Stacks(found, _)), .. } = event {
                 readings += found.len();
             }
         }

@@ -27,7 +27,7 @@ fn rule_19_a_stack_lives_from_change_set_to_deletion() {
     // 6 min, give or take a fifth.
     assert_eq!(sim.value(30_000 + 280_000, STACK), Value::Status("CREATE_IN_PROGRESS".into()));
     assert_eq!(sim.value(30_000 + 440_000, STACK), Value::Status("CREATE_COMPLETE".into()));
-    let query = Query::StackEvents { region: FRANKFURT.into(), stack: "app".into() };
+    let query = Query::StackEvents { region: FRANKFURT.into(), stack: "app".into(), after: None };
     let Ok(Answer::StackEvents(events)) = sim.ask(500_000, query) else { panic!() };
     assert!(events.is_sorted_by(|a, b| a.at >= b.at), "newest first (rule 21)");
     assert_eq!(events.len(), 7);
@@ -161,7 +161,7 @@ fn a_calm_drill_has_no_failed_probe_and_plausible_latencies() {
 }
 
 fn events(sim: &mut Sim, at: i64, stack: &str) -> Vec<(String, String, String)> {
-    match sim.ask(at, Query::StackEvents { region: FRANKFURT.into(), stack: stack.into() }) {
+    match sim.ask(at, Query::StackEvents { region: FRANKFURT.into(), stack: stack.into(), after: None }) {
         Ok(Answer::StackEvents(mut events)) => {
             events.reverse();
             events.into_iter().map(|e| (e.logical_id, e.status, e.reason)).collect()
