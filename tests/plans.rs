@@ -246,7 +246,7 @@ fn expressions_replicas_and_health_checks_become_metrics() {
     let metric = |name: &str| monitor(name).source.metric().unwrap();
     let Asks::Math(math) = &metric("error-share").asks else { panic!("an expression") };
     assert_eq!(math.expression, "FILL(errors, 0) / requests * 100");
-    let names: Vec<&str> = math.inputs.iter().map(|(name, metric)| [name, metric.name.as_str()]).flatten().collect();
+    let names: Vec<&str> = math.inputs.iter().flat_map(|(name, metric)| [name, metric.name.as_str()]).collect();
     assert_eq!(names, ["errors", "Errors", "requests", "Count"]);
     assert_eq!((metric("error-share").unit, metric("error-share").period_ms), (Unit::Share, 60_000));
     let replica = metric("replica");

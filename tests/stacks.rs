@@ -15,6 +15,7 @@ use cutover::run::snapshot::{Level, Snapshot};
 use cutover::run::view::{Surroundings, snapshot};
 
 #[path = "support/plan.rs"]
+#[expect(dead_code, reason = "no metric is needed here")]
 mod support;
 
 const MINUTE: i64 = 60_000;

@@ -41,8 +41,11 @@ pub(super) async fn invert(client: &Client, id: &str, version: i64, inverted: bo
 /// What each health check makes of its endpoint's status, and when that was read.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
-    known: Mutex<BTreeMap<String, (Millis, Result<HealthCheckInfo, String>)>>,
+    known: Mutex<BTreeMap<String, (Millis, Read)>>,
 }
+
+/// A check as it was read, or why it could not be.
+type Read = Result<HealthCheckInfo, String>;
 
 impl Checks {
     /// Puts a status of CloudWatch's into words: without `Inverted` and `Disabled` it says nothing about the endpoint

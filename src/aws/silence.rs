@@ -201,7 +201,7 @@ mod tests {
             (&Listed::Nowhere, "metric not enabled"),
             (&Listed::Unsaid, "no data"),
         ] {
-            assert_eq!(says(&Hush::default(), &[listed.clone()], &source(false)), Value::Missing(wanted.into()));
+            assert_eq!(says(&Hush::default(), std::slice::from_ref(listed), &source(false)), Value::Missing(wanted.into()));
         }
         for listed in [Listed::Here, Listed::Nowhere, Listed::Unsaid] {
             assert_eq!(says(&Hush::default(), &[listed], &source(true)), Value::Number(0));

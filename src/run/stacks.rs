@@ -302,7 +302,7 @@ pub fn follow(ctx: Ctx<'_>, decision: &mut Decision) {
 /// What failed first in a stack, in words, such as `Database > Table CREATE_FAILED: …`.
 #[must_use]
 pub fn in_words(within: &[&str], event: &StackEvent) -> String {
-    let path: String = within.iter().map(|id| format!("{id} > ")).collect();
+    let path = within.iter().fold(String::new(), |path, id| path + id + " > ");
     let text = format!("{path}{} {}: {}", event.logical_id, event.status, event.reason);
     text.trim_end_matches(": ").to_owned()
 }

@@ -90,7 +90,7 @@ def test_expression_replicas_and_check_are_read_in_one_call_and_open_their_gate(
     cockpit = watch()
     cockpit.wait_for(lambda _: cockpit.prompt().startswith("A  ") or cockpit.prompt().startswith("n  "), 20, "the gate to open")
     zoom_signals(cockpit)
-    for name, value in [("share", "1.5%"), ("broken", "6"), ("replica", "400ms"), ("aurora", "120ms"), ("check", "healthy")]:
+    for name, value in [("share", "1.50%"), ("broken", "6"), ("replica", "400ms"), ("aurora", "120ms"), ("check", "healthy")]:
         row(cockpit, name, value)
     calls = [call for call in proxy.of("GetMetricData") if call.region == FRANKFURT]
     for call in calls:
@@ -110,7 +110,7 @@ def test_expression_that_is_refused_takes_nothing_else_down(watch, proxy):
     cockpit = watch(broken=BROKEN)
     zoom_signals(cockpit)
     cockpit.wait_for("CloudWatch refuses this expression: Error in expression: Syntax error", 20)
-    for name, value in [("share", "1.5%"), ("replica", "400ms")]:
+    for name, value in [("share", "1.50%"), ("replica", "400ms")]:
         row(cockpit, name, value)
     time.sleep(6)
     refused = [call for call in proxy.of("GetMetricData") if any("+*" in query.get("Expression", "") for query in queries(call))]

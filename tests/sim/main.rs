@@ -10,8 +10,8 @@ use cutover::cloud::{
 };
 use cutover::plan::{
     AliasTarget, Asks, Availability, Connection, Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Family, Fault,
-    FaultAt, FaultKind, HttpSource, Lost, Manifest, Measure, Metric, MetricSource, Monitor, Objectives, Plan, Protocol, RecordSet,
-    Region, Role, Scenario, Source, Traffic, Unit,
+    FaultAt, FaultKind, HttpSource, Lost, Manifest, Measure, Metric, MetricSource, Monitor, Objectives, Plan, Protocol,
+    RecordSet, Region, Role, Scenario, Source, Traffic, Unit,
 };
 use cutover::run::event::Event;
 use cutover::sim::{CallRecord, Deed, Outcome, World};

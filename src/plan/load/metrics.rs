@@ -121,7 +121,7 @@ fn expression(cx: &mut Context, node: &Node, inputs: Option<&[(String, Metric)]>
     // What is wrong with the metrics themselves is recorded already.
     let inputs = inputs?;
     let mut good = true;
-    let is_named = |name: &str| pieces.iter().any(|piece| *piece == Piece::Name(name));
+    let is_named = |name: &str| pieces.contains(&Piece::Name(name));
     for piece in &pieces {
         if let Piece::Name(name) = piece
             && !inputs.iter().any(|(input, _)| input == name)
