@@ -1,5 +1,5 @@
 //! The live backend: asks and changes the real cloud. It keeps the promises of [`crate::cloud`] and nothing more:
-//! no retries, no waiting, no memory but for why a metric is silent. Whether to ask again is the core's to decide (rule 30).
+//! no retries, no waiting, and no memory but for why a metric is silent and what a health check makes of its endpoint. Whether to ask again is the core's to decide (rule 30).
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,8 +16,10 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 
+use self::checks::Checks;
 pub use self::identity::Identity;
 use self::keys::Keys;
+use self::math::Memory;
 use self::metrics::Polled;
 pub use self::place::metadata_region;
 use self::silence::Silence;
@@ -25,12 +27,13 @@ use crate::cloud::{
     Answer, Call, Failure, FailureKind, Millis, PollGroup, PollKind, Query, Reading, Receipt, metric_regions, metrics_of,
     warm_regions,
 };
-use crate::plan::{MetricSource, MonitorId, Plan, ROUTE53_REGION, Source};
+use crate::plan::{MonitorId, Plan, ROUTE53_REGION, Source};
 
 mod checks;
 mod errors;
 mod identity;
 mod keys;
+mod math;
 mod metrics;
 mod place;
 mod records;
@@ -59,6 +62,8 @@ struct Inner {
     stacks: Mutex<BTreeMap<String, aws_sdk_cloudformation::Client>>,
     metrics: Mutex<BTreeMap<String, aws_sdk_cloudwatch::Client>>,
     silence: Silence,
+    math: Memory,
+    checks: Checks,
 }
 
 impl Aws {
@@ -118,6 +123,8 @@ impl Aws {
             stacks: Mutex::default(),
             metrics: Mutex::default(),
             silence: Silence::default(),
+            math: Memory::default(),
+            checks: Checks::default(),
             keys,
             config,
         };
@@ -150,14 +157,16 @@ impl Aws {
             Query::Records { zone, name } => records::list(&self.inner.route53, zone, name).await.map(Answer::Records),
             Query::Change { id } => records::in_sync(&self.inner.route53, id).await.map(|in_sync| Answer::Change { in_sync }),
             Query::Stack { region, stack } => stacks::stack(&self.stacks(region), stack).await.map(Answer::Stack),
-            Query::StackEvents { region, stack } => stacks::events(&self.stacks(region), stack).await.map(Answer::StackEvents),
+            Query::StackEvents { region, stack, after } => {
+                stacks::events(&self.stacks(region), stack, after.as_deref()).await.map(Answer::StackEvents)
+            }
             Query::ChangeSet { region, stack, change_set } => {
                 stacks::change_set(&self.stacks(region), stack, change_set).await.map(Answer::ChangeSet)
             }
             Query::HealthCheck { id } => checks::read(&self.inner.route53, id).await.map(Answer::HealthCheck),
             Query::Credentials => self.inner.keys.expire().await.map(|expires| Answer::Credentials { expires }),
             Query::Poll(index) => match groups.get(*index) {
-                Some(group) => self.poll(plan, group).await.map(Answer::Readings),
+                Some(group) => self.poll(plan, group).await,
                 None => Err(errors::refused(format!("there is no poll group {index}"))),
             },
         }
@@ -228,19 +237,19 @@ impl Aws {
         futures_util::join!(futures_util::future::join_all(stacks), futures_util::future::join_all(switches));
     }
 
-    async fn poll(&self, plan: &Plan, group: &PollGroup) -> Result<Vec<(MonitorId, Reading)>, Failure> {
+    async fn poll(&self, plan: &Plan, group: &PollGroup) -> Result<Answer, Failure> {
         let sources = || group.monitors.iter().filter_map(|&id| plan.monitors.get(id).map(|monitor| (id, &monitor.source)));
         match group.kind {
             PollKind::Stacks => {
                 let stacks: Vec<(MonitorId, &str)> = sources()
                     .filter_map(|(id, source)| match source {
                         Source::Stack { stack } => Some((id, stack.as_str())),
-                        Source::Metric(_) | Source::Http(_) | Source::Dns(_) => None,
+                        Source::Metric(_) | Source::HealthCheck { .. } | Source::Http(_) | Source::Dns(_) => None,
                     })
                     .collect();
                 stacks::poll(&self.stacks(&group.region), &stacks, now_ms()).await
             }
-            PollKind::Metrics => self.poll_metrics(plan, group).await,
+            PollKind::Metrics => self.poll_metrics(plan, group).await.map(Answer::Readings),
             PollKind::Probe | PollKind::Dns => Err(errors::refused("probes are not made by AWS")),
         }
     }
@@ -248,19 +257,26 @@ impl Aws {
     /// Reads the metrics of a region, and finds a word for those that say nothing.
     async fn poll_metrics(&self, plan: &Plan, group: &PollGroup) -> Result<Vec<(MonitorId, Reading)>, Failure> {
         let (now, metrics) = (now_ms(), metrics_of(plan, group));
-        let polled = metrics::poll(&self.metrics(&group.region), &metrics, now).await?;
-        let is_silent = |id: MonitorId| polled.iter().any(|(of, polled)| *of == id && matches!(polled, Polled::Silent));
-        let silent: Vec<(MonitorId, &MetricSource)> = metrics.iter().copied().filter(|(id, _)| is_silent(*id)).collect();
-        let regions = metric_regions(plan);
         let client = |region: &str| self.metrics(region);
+        let polled = metrics::poll(&client(&group.region), &self.inner.math, &group.region, &metrics, now).await?;
+        let source = |id: MonitorId| metrics.iter().find(|(of, _)| *of == id).map(|(_, source)| *source);
+        let (mut readings, mut silent, mut hushes) = (Vec::with_capacity(polled.len()), Vec::new(), Vec::new());
+        for (id, polled) in polled {
+            match (polled, source(id)) {
+                (Polled::Reading(reading), _) => readings.push((id, reading)),
+                (Polled::Silent(hush), Some(source)) => {
+                    silent.push((id, source));
+                    hushes.push(hush);
+                }
+                (Polled::Silent(_), None) => {}
+            }
+        }
+        let regions = metric_regions(plan);
         let listed = self.inner.silence.explain(client, (&group.region, &regions), &silent, now).await;
-        let words = silent.into_iter().zip(&listed).map(|((id, source), listed)| (id, silence::word(listed, source, now)));
-        let read = polled.into_iter().filter_map(|(id, polled)| match polled {
-            Polled::Reading(reading) => Some((id, reading)),
-            Polled::Silent => None,
-        });
-        let mut readings: Vec<(MonitorId, Reading)> = read.chain(words).collect();
+        let words = silent.into_iter().zip(hushes.iter().zip(&listed));
+        readings.extend(words.map(|((id, source), (hush, listed))| (id, silence::word(hush, listed, source, now))));
         readings.sort_by_key(|(id, _)| *id);
+        self.inner.checks.explain(&self.inner.route53, plan, &mut readings, now).await;
         Ok(readings)
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Action, MetricSource, MonitorId, Plan, ROUTE53_REGION, RecordSet, Source};
+use crate::plan::{Action, Asks, MetricSource, MonitorId, Plan, ROUTE53_REGION, RecordSet, Source};
 
 /// Unix time in milliseconds. In a drill it is virtual.
 pub type Millis = i64;
@@ -156,12 +156,14 @@ pub enum Query {
         /// Name or id.
         stack: String,
     },
-    /// CloudFormation `DescribeStackEvents`, newest first, at most the newest hundred.
+    /// CloudFormation `DescribeStackEvents`, newest first: those newer than `after`; without it the newest hundred.
     StackEvents {
         /// Region.
         region: String,
         /// Name or id.
         stack: String,
+        /// Id of the newest event that is known: nothing is read beyond it (rule 21).
+        after: Option<String>,
     },
     /// CloudFormation `DescribeChangeSet`.
     ChangeSet {
@@ -209,6 +211,8 @@ pub enum Answer {
     },
     /// Answer to [`Query::Poll`].
     Readings(Vec<(MonitorId, Reading)>),
+    /// Answer to [`Query::Poll`] of stacks: their statuses, and what else was seen of those that are there.
+    Stacks(Vec<(MonitorId, Reading)>, Vec<StackSight>),
 }
 
 /// A health check as Route 53 describes it. Whether it is healthy is read from CloudWatch (rule 6), not here.
@@ -222,6 +226,29 @@ pub struct HealthCheckInfo {
     pub disabled: bool,
 }
 
+/// The word for a health check that says itself that its endpoint answers: the only one that opens a gate.
+pub const CHECK_HEALTHY: &str = "healthy";
+/// The word for a health check that checks nothing.
+pub const CHECK_DISABLED: &str = "disabled: counts as healthy";
+/// How often it is read at most what a health check makes of its endpoint's status, in milliseconds. It changes when
+/// somebody changes it, and its status is read every minute beside that.
+pub const CHECK_EVERY_MS: i64 = 180_000;
+
+impl HealthCheckInfo {
+    /// What a status that CloudWatch tells of this check means (rules 1 and 2). The status is what Route 53 goes by, so
+    /// behind an inverted one the endpoint does the opposite.
+    #[must_use]
+    pub fn word(self, healthy: bool) -> &'static str {
+        match (self.disabled, self.inverted, healthy) {
+            (true, ..) => CHECK_DISABLED,
+            (_, false, true) => CHECK_HEALTHY,
+            (_, false, false) => "unhealthy",
+            (_, true, true) => "healthy (inverted: the endpoint fails)",
+            (_, true, false) => "unhealthy (inverted: the endpoint answers)",
+        }
+    }
+}
+
 /// A stack as CloudFormation describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackInfo {
@@ -231,6 +258,17 @@ pub struct StackInfo {
     pub status: String,
     /// CloudFormation's reason; may be empty.
     pub reason: String,
+}
+
+/// What a poll sees of a stack beside its status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackSight {
+    /// Whose stack it is.
+    pub monitor: MonitorId,
+    /// Stack id (ARN).
+    pub id: String,
+    /// When it was created or updated last.
+    pub updated: Option<Millis>,
 }
 
 /// One stack event.
@@ -248,6 +286,12 @@ pub struct StackEvent {
     pub status: String,
     /// Reason; may be empty.
     pub reason: String,
+    /// True when it is about the stack itself and not about a resource in it.
+    pub own: bool,
+    /// Physical id of the resource: of a nested stack its stack id. Empty before there is one.
+    pub physical_id: String,
+    /// `ClientRequestToken` of the operation that it belongs to (rule 22); empty when it came without.
+    pub token: String,
 }
 
 /// A change set as CloudFormation describes it.
@@ -408,7 +452,7 @@ pub fn poll_groups(plan: &Plan) -> Vec<PollGroup> {
         let region = monitor.region.clone().unwrap_or_default();
         let kind = match &monitor.source {
             Source::Stack { .. } => PollKind::Stacks,
-            Source::Metric(_) => PollKind::Metrics,
+            Source::Metric(_) | Source::HealthCheck { .. } => PollKind::Metrics,
             Source::Http(_) => PollKind::Probe,
             Source::Dns(_) => PollKind::Dns,
         };
@@ -423,8 +467,9 @@ pub fn poll_groups(plan: &Plan) -> Vec<PollGroup> {
 
 /// How far back one `GetMetricData` looks, in milliseconds, unless a period is so long that three of them need more.
 const METRIC_WINDOW_MS: i64 = 15 * 60_000;
-/// AWS's bound on the queries of one `GetMetricData` (rule 25).
+/// AWS's bounds on the queries and the points of one `GetMetricData` (rule 25).
 const METRIC_QUERIES_MAX: usize = 500;
+const METRIC_POINTS_MAX: i64 = 100_800;
 
 /// The word for a metric that is there and has given no point lately.
 pub const NO_DATA_YET: &str = "no data yet";
@@ -436,7 +481,7 @@ pub const LIST_ZERO_EVERY_MS: i64 = 3_600_000;
 /// The regions in which a metric of a plan may be: those that take part, and those in which something is read.
 #[must_use]
 pub fn metric_regions(plan: &Plan) -> Vec<&str> {
-    let read = plan.monitors.iter().filter(|m| matches!(m.source, Source::Metric(_))).filter_map(|m| m.region.as_deref());
+    let read = plan.monitors.iter().filter(|m| m.source.metric().is_some()).filter_map(|m| m.region.as_deref());
     let regions: BTreeSet<&str> = plan.regions.iter().map(|r| r.name.as_str()).chain(read).collect();
     regions.into_iter().collect()
 }
@@ -451,27 +496,39 @@ pub struct MetricBatch<'a> {
 }
 
 /// How metrics of a region are spread over calls. One call has one window. Usually all periods are short and this is a
-/// single call; a metric that comes daily must not make the call ask for days of minutes of all the others.
+/// single call; a metric that comes daily must not make the call ask for days of minutes of all the others. An expression
+/// and the metrics that it names are asked for together.
 #[must_use]
 pub fn metric_batches<'a>(metrics: &[(MonitorId, &'a MetricSource)]) -> Vec<MetricBatch<'a>> {
     let mut by_window: BTreeMap<i64, Vec<(MonitorId, &MetricSource)>> = BTreeMap::new();
     for &(id, source) in metrics {
         by_window.entry(METRIC_WINDOW_MS.max(source.period_ms.saturating_mul(3))).or_default().push((id, source));
     }
-    let batches = by_window.into_iter().flat_map(|(window_ms, metrics)| {
-        let batch = move |chunk: &[(MonitorId, &'a MetricSource)]| MetricBatch { window_ms, metrics: chunk.to_vec() };
-        metrics.chunks(METRIC_QUERIES_MAX).map(batch).collect::<Vec<_>>()
-    });
-    batches.collect()
+    let mut batches: Vec<MetricBatch<'a>> = Vec::new();
+    for (window_ms, metrics) in by_window {
+        let (mut queries, mut points) = (METRIC_QUERIES_MAX, METRIC_POINTS_MAX);
+        for (id, source) in metrics {
+            let asked = source.metrics().count() + usize::from(matches!(source.asks, Asks::Math(_)));
+            let each = i64::try_from(asked).unwrap_or(i64::MAX).saturating_mul(window_ms / source.period_ms.max(1) + 1);
+            match batches.last_mut() {
+                Some(batch) if queries + asked <= METRIC_QUERIES_MAX && points + each <= METRIC_POINTS_MAX => {
+                    batch.metrics.push((id, source));
+                    (queries, points) = (queries + asked, points + each);
+                }
+                _ => {
+                    batches.push(MetricBatch { window_ms, metrics: vec![(id, source)] });
+                    (queries, points) = (asked, each);
+                }
+            }
+        }
+    }
+    batches
 }
 
 /// The metrics of a group, with the monitors that they are of.
 #[must_use]
 pub fn metrics_of<'a>(plan: &'a Plan, group: &PollGroup) -> Vec<(MonitorId, &'a MetricSource)> {
-    let metric = |&id: &MonitorId| match &plan.monitors.get(id)?.source {
-        Source::Metric(metric) => Some((id, metric)),
-        Source::Stack { .. } | Source::Http(_) | Source::Dns(_) => None,
-    };
+    let metric = |&id: &MonitorId| Some((id, plan.monitors.get(id)?.source.metric()?));
     group.monitors.iter().filter_map(metric).collect()
 }
 

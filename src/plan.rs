@@ -13,6 +13,7 @@ pub use self::drill::{
     Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Fault, FaultAt, FaultKind, Lost, Opening, Scenario,
 };
 pub use self::heartbeat::{Heartbeat, HeartbeatTo};
+pub use self::math::Math;
 pub use self::quantity::{Quantity, Unit, format_ms};
 pub use self::record::{AliasTarget, RecordSet};
 
@@ -20,6 +21,7 @@ pub mod dns;
 pub mod drill;
 pub mod heartbeat;
 pub mod load;
+pub mod math;
 pub mod quantity;
 pub mod record;
 
@@ -198,26 +200,27 @@ pub enum Source {
         /// Stack name.
         stack: String,
     },
-    /// A CloudWatch metric.
+    /// A CloudWatch metric, or an expression of several.
     Metric(MetricSource),
+    /// Whether a Route 53 health check is healthy, as CloudWatch tells it (rule 6), with what it makes of that itself.
+    HealthCheck {
+        /// Health check id.
+        id: String,
+        /// Its `HealthCheckStatus`: 1 healthy, 0 not.
+        status: MetricSource,
+    },
     /// One HTTP request per interval.
     Http(HttpSource),
     /// What name servers answer when they are asked for a name.
     Dns(DnsSource),
 }
 
-/// A CloudWatch metric. `s3-replication` monitors become one as well, with their namespace and
-/// dimensions filled in and the region that rule 14 asks for.
+/// A number that CloudWatch tells. `s3-replication` and `rds-replica` monitors become one as well, with their namespace and
+/// dimensions filled in, the former also with the region that rule 14 asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricSource {
-    /// For example `AWS/S3`.
-    pub namespace: String,
-    /// Metric name.
-    pub metric: String,
-    /// Dimensions, sorted by name.
-    pub dimensions: Vec<(String, String)>,
-    /// CloudWatch statistic, such as `Maximum`, `Sum`, `p95`.
-    pub stat: String,
+    /// What CloudWatch is asked for.
+    pub asks: Asks,
     /// Period in milliseconds (whole seconds, at least 60 000 for AWS's own metrics).
     pub period_ms: i64,
     /// What the numbers are; decides how they are read and shown.
@@ -229,6 +232,51 @@ pub struct MetricSource {
     pub replication: bool,
     /// True where no data means zero (failed operations, rule 14).
     pub absent_is_zero: bool,
+}
+
+impl Source {
+    /// What CloudWatch is asked for, where it is.
+    #[must_use]
+    pub fn metric(&self) -> Option<&MetricSource> {
+        match self {
+            Source::Metric(metric) | Source::HealthCheck { status: metric, .. } => Some(metric),
+            Source::Stack { .. } | Source::Http(_) | Source::Dns(_) => None,
+        }
+    }
+}
+
+impl MetricSource {
+    /// The metrics that are asked for, each with the name it has in an expression; a metric by itself has none. Each of
+    /// them is billed.
+    pub fn metrics(&self) -> impl Iterator<Item = (Option<&str>, &Metric)> {
+        let (one, inputs) = match &self.asks {
+            Asks::Metric(metric) => (Some((None, metric)), [].as_slice()),
+            Asks::Math(math) => (None, math.inputs.as_slice()),
+        };
+        one.into_iter().chain(inputs.iter().map(|(name, metric)| (Some(name.as_str()), metric)))
+    }
+}
+
+/// What CloudWatch is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asks {
+    /// A metric.
+    Metric(Metric),
+    /// What an expression makes of several.
+    Math(Math),
+}
+
+/// A CloudWatch metric.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metric {
+    /// For example `AWS/S3`.
+    pub namespace: String,
+    /// Its name there.
+    pub name: String,
+    /// Dimensions, sorted by name.
+    pub dimensions: Vec<(String, String)>,
+    /// CloudWatch statistic, such as `Maximum`, `Sum`, `p95`.
+    pub stat: String,
 }
 
 /// One HTTP request per interval.

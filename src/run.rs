@@ -25,6 +25,7 @@ pub mod rollback;
 pub mod runbook;
 pub mod snapshot;
 pub mod span;
+pub mod stacks;
 pub mod state;
 pub mod view;
 pub mod watch;

@@ -12,7 +12,7 @@ use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum};
 use cutover::aws::Aws;
 use cutover::cloud::{Answer, Call, ChangeSetInfo, Failure, FailureKind, Query, Reading, Receipt, StackInfo, Value, poll_groups};
-use cutover::plan::{Plan, RecordSet, Source};
+use cutover::plan::{Asks, Math, MetricSource, Plan, RecordSet, Source};
 use sha2::{Digest, Sha256};
 use support::plan::{REGION, metric, monitor, plan};
 use support::server::{answering, failing, http};
@@ -245,7 +245,7 @@ async fn a_stack_is_created_through_a_change_set_left_alone_and_deleted() {
     assert_eq!(stack(&aws, name).await, None);
     assert_eq!(change_set(&aws, name, "one").await, None);
     assert_eq!(
-        ask(&aws, &Query::StackEvents { region: region.clone(), stack: name.into() }).await,
+        ask(&aws, &Query::StackEvents { region: region.clone(), stack: name.into(), after: None }).await,
         Ok(Answer::StackEvents(Vec::new()))
     );
 
@@ -266,7 +266,8 @@ async fn a_stack_is_created_through_a_change_set_left_alone_and_deleted() {
     let execute = Call::ExecuteChangeSet { region: region.clone(), stack: name.into(), change_set: "one".into() };
     aws.send("token-2", &execute, None).await.unwrap();
     let info = until(&aws, name, "CREATE_COMPLETE").await;
-    let Ok(Answer::StackEvents(events)) = ask(&aws, &Query::StackEvents { region: region.clone(), stack: name.into() }).await
+    let Ok(Answer::StackEvents(events)) =
+        ask(&aws, &Query::StackEvents { region: region.clone(), stack: name.into(), after: None }).await
     else {
         panic!("no events")
     };
@@ -299,7 +300,9 @@ async fn a_template_that_is_not_the_pinned_one_is_never_sent() {
 
 async fn poll(aws: &Aws, plan: &Plan, group: usize) -> Vec<Reading> {
     match aws.ask(plan, &poll_groups(plan), &Query::Poll(group)).await {
-        Ok(Answer::Readings(readings)) => readings.into_iter().map(|(_, reading)| reading).collect(),
+        Ok(Answer::Readings(readings) | Answer::Stacks(readings, _)) => {
+            readings.into_iter().map(|(_, reading)| reading).collect()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -356,6 +359,57 @@ async fn one_poll_reads_all_metrics_of_a_region() {
     assert_eq!(readings[3].value, Value::Number(0));
 }
 
+/// The emulator works no expression out, and says so: that is all there is to read of it.
+#[tokio::test]
+async fn an_expression_that_is_not_worked_out_is_unknown_and_the_others_are_read() {
+    let Source::Metric(source) = metric("Math", "Errors", "a", 1_000_000, false) else { unreachable!() };
+    let Asks::Metric(one) = &source.asks else { unreachable!() };
+    let inputs = vec![("errors".to_owned(), one.clone()), ("requests".to_owned(), one.clone())];
+    let asks = Asks::Math(Math { expression: "errors / requests".into(), inputs });
+    let share = Source::Metric(MetricSource { asks, ..source.clone() });
+    let plan = plan(vec![monitor("share", share), monitor("failed", metric("Math", "Failed", "a", 1, true))]);
+    let readings = poll(&emulator(), &plan, 0).await;
+    let Value::Missing(why) = &readings[0].value else { panic!("{readings:?}") };
+    assert_eq!(why, "InternalError: Unsupported: Expressions not implemented");
+    assert_eq!(readings[1].value, Value::Number(0));
+}
+
+#[tokio::test]
+async fn a_health_check_is_read_with_what_it_makes_of_its_endpoint() {
+    let client = aws_sdk_route53::Client::new(&sdk_config());
+    let config = aws_sdk_route53::types::HealthCheckConfig::builder()
+        .r#type(aws_sdk_route53::types::HealthCheckType::Https)
+        .fully_qualified_domain_name("checked.example.com");
+    let made = client.create_health_check().caller_reference("words").health_check_config(config.build().unwrap());
+    let id = made.send().await.unwrap().health_check().unwrap().id().to_owned();
+    let check = |id: &str| {
+        let Source::Metric(mut status) = metric("AWS/Route53", "HealthCheckStatus", "", 1_000_000, false) else { unreachable!() };
+        let Asks::Metric(metric) = &mut status.asks else { unreachable!() };
+        metric.dimensions = vec![("HealthCheckId".into(), id.into())];
+        monitor("check", Source::HealthCheck { id: id.into(), status })
+    };
+    let plan = plan(vec![check(&id), check("nobody")]);
+    let minute_ms = 60_000;
+    let now_ms = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let dimension = Dimension::builder().name("HealthCheckId").value(&id).build();
+    let datum = MetricDatum::builder().metric_name("HealthCheckStatus").dimensions(dimension).value(1.0);
+    let datum = datum.timestamp(DateTime::from_millis(now_ms - 2 * minute_ms)).build();
+    let cloudwatch = aws_sdk_cloudwatch::Client::new(&sdk_config());
+    cloudwatch.put_metric_data().namespace("AWS/Route53").metric_data(datum).send().await.unwrap();
+
+    let words = async || -> Vec<Value> { poll(&emulator(), &plan, 0).await.into_iter().map(|r| r.value).collect() };
+    let values = words().await;
+    assert_eq!(values[0], Value::Status("healthy".into()));
+    let Value::Missing(why) = &values[1] else { panic!("{values:?}") };
+    assert!(why.starts_with("inverted or disabled is not known: ") && why.contains("NoSuchHealthCheck"), "{why}");
+
+    // The emulator's booleans are not those of the service, and its answer is none that can be read: an inverted check is
+    // in tests/live, behind something that mends them. Here it is one more answer that says nothing.
+    let _ = client.update_health_check().health_check_id(&id).inverted(true).send().await;
+    let values = words().await;
+    assert!(matches!(&values[0], Value::Missing(why) if why.starts_with("inverted or disabled is not known: ")), "{values:?}");
+}
+
 #[tokio::test]
 async fn what_is_not_amazons_is_refused() {
     let aws = emulator();
@@ -374,7 +428,7 @@ async fn everything(aws: &Aws) -> Vec<(String, Failure)> {
         Query::Records { zone: "Z1".into(), name: name() },
         Query::Change { id: "C1".into() },
         Query::Stack { region: region(), stack: "s".into() },
-        Query::StackEvents { region: region(), stack: "s".into() },
+        Query::StackEvents { region: region(), stack: "s".into(), after: None },
         Query::ChangeSet { region: region(), stack: "s".into(), change_set: "one".into() },
         Query::HealthCheck { id: "hc".into() },
         Query::Poll(0),

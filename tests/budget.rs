@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use cutover::cloud::{Answer, Effect, Millis, PollKind, Query, Reading, Value, poll_groups};
+use cutover::cloud::{Answer, Effect, Millis, PollKind, Query, Reading, Value, metric_batches, metrics_of, poll_groups};
 use cutover::plan::load::{Files, load};
 use cutover::plan::{Plan, ROUTE53_REGION, Source};
 use cutover::run::budget::{Budget, budget};
@@ -165,7 +165,9 @@ fn only_the_metrics_that_are_asked_for_cost_anything() {
     assert_eq!((budget.metrics_per_day.idle, budget.metrics_per_day.full), (6 * 288, 6 * 1_440));
     assert_eq!((budget.microdollars_per_day().idle, budget.microdollars_per_day().full), (17_280, 86_400));
     assert_eq!((budget.microdollars().idle, budget.microdollars().full), (362_880, 1_814_400));
+    assert_eq!(budget.stack_events_per_day, 6 * 1_440);
     let table = budget.table().join("\n");
+    assert!(table.contains("DescribeStackEvents, per stack that moves      0.00     6.00"), "{table}");
     assert!(table.contains("dollars over 21 days                           0.36     1.81"), "{table}");
 }
 
@@ -189,6 +191,54 @@ fn a_day_of_one_metric_is_not_asked_for_with_the_minutes_of_another() {
     let line = |plan: &Plan| budget(plan).lines.into_iter().find(|l| l.region == "eu-west-1" && l.operation == "GetMetricData");
     assert_eq!(line(&plan).unwrap().per_day.full, 2 * 1_440);
     assert_eq!(line(&wide(|text| text)).unwrap().per_day.full, 1_440);
+}
+
+#[test]
+fn each_metric_of_an_expression_is_billed_and_the_expression_is_free() {
+    let plan = wide(|text| {
+        let share = "  share:\n    metric:\n      expression: errors / requests * 100\n      metrics:\n        errors: {namespace: Wide, \
+                     name: Errors, stat: Sum}\n        requests: {namespace: Wide, name: Requests, stat: Sum}\n      unit: percent\n    \
+                     region: eu-west-1\n";
+        text.replacen("monitors:\n", &format!("monitors:\n{share}"), 1)
+    });
+    let (before, after) = (budget(&wide(|text| text)), budget(&plan));
+    assert_eq!(after.lines, before.lines, "it is asked for in the call that there is anyway");
+    assert_eq!(after.metrics_per_day.idle - before.metrics_per_day.idle, 2 * 288);
+    assert_eq!(after.listings_per_day - before.listings_per_day, 2 * 288 * 3);
+}
+
+#[test]
+fn an_expression_and_its_metrics_are_asked_for_in_one_call_of_bounded_size() {
+    // 200 expressions of two metrics are 600 queries; of what is measured every second, 111 series are 100,000 points.
+    let share = |n: usize, period: &str| {
+        format!(
+            "  share-{n}:\n    metric: {{expression: a / b, metrics: {{a: {{namespace: Wide, name: A{n}, stat: Sum}}, \
+             b: {{namespace: Wide, name: B{n}, stat: Sum}}}}, period: {period}, unit: count}}\n    region: eu-west-1\n"
+        )
+    };
+    let calls = |count: usize, period: &str| {
+        let shares: String = (0..count).map(|n| share(n, period)).collect();
+        let plan = wide(|text| text.replacen("monitors:\n", &format!("monitors:\n{shares}"), 1));
+        let group = poll_groups(&plan).into_iter().find(|g| g.kind == PollKind::Metrics && g.region == "eu-west-1").unwrap();
+        let metrics = metrics_of(&plan, &group);
+        let sizes: Vec<usize> = metric_batches(&metrics).iter().map(|batch| batch.metrics.len()).collect();
+        assert_eq!(sizes.iter().sum::<usize>(), metrics.len());
+        sizes
+    };
+    // Two metrics of the plan are in the same region.
+    assert_eq!(calls(200, "60s"), [166, 36]);
+    assert_eq!(calls(40, "1s"), [37, 5]);
+}
+
+#[test]
+fn a_health_check_is_read_more_slowly_than_its_status() {
+    let check = "  check: {health-check: {id: abc}, every: \"${every-metric}\"}\n";
+    let plan = wide(|text| text.replacen("monitors:\n", &format!("monitors:\n{check}"), 1));
+    let budget = budget(&plan);
+    let line = |operation| budget.lines.iter().find(|l| l.region == ROUTE53_REGION && l.operation == operation).unwrap().per_day;
+    // Nothing waits for it here, so neither cadence is its own.
+    assert_eq!((line("GetMetricData").idle, line("GetHealthCheck").idle), (288, 288));
+    assert_eq!((line("GetMetricData").full, line("GetHealthCheck").full), (1_440, 480));
 }
 
 #[test]

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use cutover::plan::load::{Disk, Files, Loaded, Problems, load, load_path};
 use cutover::plan::{
-    Action, Connection, Database, DnsTarget, DnsType, DrillMetric, Family, FaultAt, HeartbeatTo, Protocol, Quantity, Source,
-    StackChange, Stat, Test, Unit, ZoneServers,
+    Action, Asks, Connection, Database, DnsTarget, DnsType, DrillMetric, Family, FaultAt, HeartbeatTo, Metric, MetricSource,
+    Protocol, Quantity, Source, StackChange, Stat, Test, Unit, ZoneServers,
 };
 use proptest::prelude::*;
 
@@ -222,14 +222,14 @@ fn a_folder_with_includes_resolves() {
     assert_eq!((lag.region.as_deref(), failed.region.as_deref()), (Some("eu-central-1"), Some("eu-west-1")));
     let (Source::Metric(lag), Source::Metric(failed)) = (&lag.source, &failed.source) else { panic!("metrics") };
     assert_eq!(
-        (lag.metric.as_str(), lag.stat.as_str(), lag.unit, lag.replication, lag.absent_is_zero),
+        (of(lag).name.as_str(), of(lag).stat.as_str(), lag.unit, lag.replication, lag.absent_is_zero),
         ("ReplicationLatency", "Maximum", Unit::Time, true, false)
     );
     assert_eq!(
-        (failed.metric.as_str(), failed.stat.as_str(), failed.unit, failed.replication, failed.absent_is_zero),
+        (of(failed).name.as_str(), of(failed).stat.as_str(), failed.unit, failed.replication, failed.absent_is_zero),
         ("OperationsFailedReplication", "Sum", Unit::Count, false, true)
     );
-    assert_eq!(lag.dimensions[2], ("SourceBucket".to_owned(), "recordings-ireland".to_owned()));
+    assert_eq!(of(lag).dimensions[2], ("SourceBucket".to_owned(), "recordings-ireland".to_owned()));
     // `needs` moves a step behind the one that the file has later; all else stays.
     let ids: Vec<&str> = plan.steps.iter().map(|s| s.id.as_str()).collect();
     assert_eq!(ids, ["approve", "build", "records", "tidy", "clean"]);
@@ -251,6 +251,42 @@ fn a_folder_with_includes_resolves() {
     let Source::Http(http) = &monitor("api-germany").source else { panic!("http") };
     assert_eq!((http.connection, http.protocol, http.family), (Connection::Fresh, Protocol::Any, Family::Any));
     assert_eq!(warnings, ["day-goes-back", "vantage-not-reached", "load-balancer-zone", "weights-all-zero"]);
+}
+
+/// The metric that is asked for by itself.
+fn of(source: &MetricSource) -> &Metric {
+    match &source.asks {
+        Asks::Metric(metric) => metric,
+        Asks::Math(math) => panic!("{math:?}"),
+    }
+}
+
+#[test]
+fn expressions_replicas_and_health_checks_become_metrics() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans/valid/signals.yaml");
+    let plan = load_path(&path).unwrap_or_else(|p| panic!("{}", p.render(false))).plan;
+    let monitor = |name: &str| &plan.monitors[plan.monitor_named(name).unwrap()];
+    let metric = |name: &str| monitor(name).source.metric().unwrap();
+    let Asks::Math(math) = &metric("error-share").asks else { panic!("an expression") };
+    assert_eq!(math.expression, "FILL(errors, 0) / requests * 100");
+    let names: Vec<&str> = math.inputs.iter().flat_map(|(name, metric)| [name, metric.name.as_str()]).collect();
+    assert_eq!(names, ["errors", "Errors", "requests", "Count"]);
+    assert_eq!((metric("error-share").unit, metric("error-share").period_ms), (Unit::Share, 60_000));
+    let replica = metric("replica");
+    assert_eq!((of(replica).name.as_str(), replica.scale, replica.unit), ("ReplicaLag", 1_000_000, Unit::Time));
+    assert_eq!(of(replica).dimensions, [("DBInstanceIdentifier".to_owned(), "ehr-replica".to_owned())]);
+    let aurora = metric("aurora");
+    assert_eq!((of(aurora).name.as_str(), aurora.scale, aurora.unit), ("AuroraGlobalDBReplicationLag", 1_000, Unit::Time));
+    assert_eq!(of(aurora).dimensions[0], ("DBClusterIdentifier".to_owned(), "ehr".to_owned()));
+    assert!(replica.replication && aurora.replication, "what they lag is lost in a failover");
+    let (check, status) = (monitor("check"), metric("check"));
+    assert_eq!(check.region.as_deref(), Some("us-east-1"), "CloudWatch has it there only (rule 33)");
+    assert_eq!((of(status).name.as_str(), of(status).stat.as_str()), ("HealthCheckStatus", "Minimum"));
+    let drill = |name: &str| &plan.drill.metrics[&plan.monitor_named(name).unwrap()];
+    assert_eq!(*drill("check"), DrillMetric::HealthCheck("11111111-2222-3333-4444-555555555555".into()));
+    assert_eq!(*drill("aurora"), DrillMetric::Lag(400_000));
+    assert!(matches!(drill("replica"), DrillMetric::ReplicaLag { database: Database::Mysql, .. }));
+    assert_eq!(*drill("error-share"), DrillMetric::Errors("eu-central-1".into()));
 }
 
 /// What is pointed out of the drill with a third region and a switch in its rollback.

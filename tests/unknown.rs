@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
-use cutover::cloud::{Answer, Effect, Failure, FailureKind, Millis, NO_DATA_YET, Query, Reading, ServerAnswer, Value};
+use cutover::cloud::{
+    Answer, Effect, Failure, FailureKind, HealthCheckInfo, Millis, NO_DATA_YET, Query, Reading, ServerAnswer, Value,
+};
 use cutover::plan::{
-    Condition, Connection, DnsServer, DnsSource, DnsTarget, DnsType, Family, HttpSource, Measure, Plan, Protocol, Quantity,
-    Source, Stat, State, Test, Unit, ZoneServers,
+    Condition, Connection, DnsServer, DnsSource, DnsTarget, DnsType, Family, HttpSource, Measure, Monitor, Plan, Protocol,
+    Quantity, Source, Stat, State, Test, Unit, ZoneServers,
 };
 use cutover::run::event::Event;
 use cutover::run::gate;
@@ -18,8 +20,8 @@ mod support;
 
 const MINUTE: i64 = 60_000;
 
-/// A stack, a metric, a probe and a name, each with a gate.
-fn four() -> Plan {
+/// A stack, a metric, a probe, a health check and a name, each with a gate.
+fn five() -> Plan {
     let http = Source::Http(HttpSource {
         url: "https://api.example.com/".into(),
         connect_to: None,
@@ -41,17 +43,25 @@ fn four() -> Plan {
         toward: "new".into(),
         timeout_ms: 2_000,
     };
+    let Source::Metric(status) = metric("AWS/Route53", "HealthCheckStatus", "abc", 1_000_000, false) else { unreachable!() };
+    let check = Source::HealthCheck { id: "abc".into(), status };
     let mut plan = plan(vec![
         monitor("stack", Source::Stack { stack: "s".into() }),
         monitor("lag", metric("N", "Lag", "all", 1_000_000, false)),
         monitor("probe", http),
+        Monitor { region: Some("us-east-1".into()), ..monitor("check", check) },
         monitor("name", Source::Dns(dns)),
     ]);
     let below = |stat| Test::Below(stat, Quantity { micros: 60_000_000, unit: Unit::Time });
     let gate = |monitor, test| Condition { monitor, test, over_ms: 600_000, for_ms: 0, samples: 1 };
     let most = Test::Above(Stat::Last, Quantity { micros: 900_000, unit: Unit::Share });
-    plan.conditions =
-        vec![gate(0, Test::Is(State::Healthy)), gate(1, below(Stat::Max)), gate(2, below(Stat::P95)), gate(3, most)];
+    plan.conditions = vec![
+        gate(0, Test::Is(State::Healthy)),
+        gate(1, below(Stat::Max)),
+        gate(2, below(Stat::P95)),
+        gate(3, Test::Is(State::Healthy)),
+        gate(4, most),
+    ];
     plan
 }
 
@@ -63,9 +73,9 @@ struct Stage {
 
 impl Stage {
     fn new() -> Stage {
-        let plan = four();
+        let plan = five();
         let mut watch = Watch::new(&plan);
-        watch.attend(&plan, 0, &[0, 1, 2, 3], (Vec::new(), MINUTE));
+        watch.attend(&plan, 0, &[0, 1, 2, 3, 4], (Vec::new(), MINUTE));
         Stage { plan, watch, now: 0 }
     }
 
@@ -86,7 +96,8 @@ impl Stage {
 fn good(monitor: usize) -> Value {
     match monitor {
         0 => Value::Status("CREATE_COMPLETE".into()),
-        3 => Value::Servers(vec![moved("one"), moved("two")]),
+        3 => Value::Status("healthy".into()),
+        4 => Value::Servers(vec![moved("one"), moved("two")]),
         _ => Value::Number(1_000),
     }
 }
@@ -125,7 +136,7 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn no_silence_opens_a_gate_that_was_never_open() {
-    for monitor in 0..4 {
+    for monitor in 0..5 {
         for (case, result, word) in cases() {
             let mut stage = Stage::new();
             stage.hears(monitor, result);
@@ -139,7 +150,7 @@ fn no_silence_opens_a_gate_that_was_never_open() {
 
 #[test]
 fn no_silence_keeps_a_gate_open_for_longer_than_its_reading_is_fresh() {
-    for monitor in 0..4 {
+    for monitor in 0..5 {
         for (case, result, word) in cases() {
             let mut stage = Stage::new();
             stage.hears(monitor, Ok(vec![good(monitor)]));
@@ -171,8 +182,8 @@ fn name_servers_of_which_none_tells_anything_open_no_gate() {
         (vec![ServerAnswer { zone: true, ..moved("ns") }], "no server answers"),
     ] {
         let mut stage = Stage::new();
-        stage.hears(3, Ok(vec![Value::Servers(said.clone())]));
-        let Verdict::Unknown(why) = stage.gate(3) else { panic!("{said:?}: {:?}", stage.gate(3)) };
+        stage.hears(4, Ok(vec![Value::Servers(said.clone())]));
+        let Verdict::Unknown(why) = stage.gate(4) else { panic!("{said:?}: {:?}", stage.gate(4)) };
         assert!(why.contains(word), "{said:?}: {why}");
         // What a name server says means nothing for a metric.
         stage.hears(1, Ok(vec![Value::Servers(said)]));
@@ -192,9 +203,14 @@ fn what_is_no_good_value_fails_with_its_reason() {
         (1, Value::Number(61_000_000), "wanted < 1m"),
         (2, Value::Number(61_000_000), "wanted < 1m"),
         (2, Value::Failed("refused".into()), "failing"),
-        (3, Value::Servers(vec![moved("one"), silent("two")]), "last is 50%, wanted > 90%"),
-        (3, Value::Servers(vec![moved("one"), nonsense("two")]), "last is 50%, wanted > 90%"),
-        (3, Value::Servers(vec![silent("one"), ServerAnswer { region: Some("old".into()), ..moved("two") }]), "last is 0%"),
+        (4, Value::Servers(vec![moved("one"), silent("two")]), "last is 50%, wanted > 90%"),
+        (4, Value::Servers(vec![moved("one"), nonsense("two")]), "last is 50%, wanted > 90%"),
+        (4, Value::Servers(vec![silent("one"), ServerAnswer { region: Some("old".into()), ..moved("two") }]), "last is 0%"),
+        (3, status("unhealthy"), "is unhealthy"),
+        (3, status("healthy (inverted: the endpoint fails)"), "is healthy (inverted: the endpoint fails)"),
+        (3, status("unhealthy (inverted: the endpoint answers)"), "is unhealthy (inverted"),
+        // A stack of that status would be usable.
+        (3, status("CREATE_COMPLETE"), "is CREATE_COMPLETE"),
     ] {
         let mut stage = Stage::new();
         stage.hears(monitor, Ok(vec![value.clone()]));
@@ -203,6 +219,36 @@ fn what_is_no_good_value_fails_with_its_reason() {
             other => panic!("{monitor} {value:?}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn rule_1_a_disabled_health_check_counts_as_healthy_and_proves_nothing() {
+    let mut stage = Stage::new();
+    let check = |inverted, disabled| HealthCheckInfo { version: 1, inverted, disabled };
+    for (word, opens) in [
+        (check(false, false).word(true), true),
+        (check(false, false).word(false), false),
+        (check(true, false).word(true), false),
+        (check(true, false).word(false), false),
+        (check(false, true).word(true), false),
+        (check(true, true).word(true), false),
+    ] {
+        stage.now += MINUTE;
+        stage.hears(3, Ok(vec![Value::Status(word.into())]));
+        assert_eq!(stage.gate(3) == Verdict::Pass, opens, "{word}: {:?}", stage.gate(3));
+    }
+    assert_eq!(stage.gate(3), Verdict::Unknown("check: disabled: counts as healthy and checks nothing".into()));
+    stage.hears(3, Ok(vec![Value::Number(1_000_000)]));
+    assert_eq!(stage.gate(3), Verdict::Unknown("check: has no state".into()), "a bare status says nothing about the endpoint");
+}
+
+#[test]
+fn of_an_expression_the_metric_is_named_that_has_grown_stale() {
+    let mut stage = Stage::new();
+    stage.hears(1, Ok(vec![good(1)]));
+    stage.now = 17 * MINUTE + 30_000;
+    stage.hears(1, Ok(vec![Value::Missing(format!("requests: {NO_DATA_YET}"))]));
+    assert_eq!(stage.gate(1), Verdict::Unknown("lag: requests: stale: no data for 17m".into()));
 }
 
 #[test]
@@ -216,7 +262,7 @@ fn what_has_told_values_and_tells_none_any_more_is_stale_and_not_new() {
 
 #[test]
 fn what_was_not_seen_does_not_count_as_time_in_which_it_held() {
-    for monitor in 0..4 {
+    for monitor in 0..5 {
         for (case, result, _) in cases() {
             let mut stage = Stage::new();
             stage.plan.conditions[monitor].for_ms = 5 * MINUTE;

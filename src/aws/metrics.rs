@@ -8,13 +8,15 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::error::ProvideErrorMetadata;
 use aws_sdk_cloudwatch::operation::RequestId;
 use aws_sdk_cloudwatch::primitives::DateTime;
-use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricDatum, MetricStat, ScanBy, StatusCode};
+use aws_sdk_cloudwatch::types::{Dimension, MessageData, Metric, MetricDataQuery, MetricDatum, MetricStat, ScanBy, StatusCode};
 
 use super::errors;
+use super::math::{self, Memory};
 use crate::cloud::{Failure, MetricBatch, Millis, Reading, Receipt, Value, metric_batches};
-use crate::plan::{MetricSource, MonitorId};
+use crate::plan::{self, Asks, MetricSource, MonitorId};
 
 const OPERATION: &str = "cloudwatch GetMetricData";
 /// An answer that goes on for more pages than this is not one we asked for.
@@ -50,41 +52,104 @@ struct Series {
     points: Vec<(Millis, f64)>,
     /// Status of the last page that mentioned the query; `None` when none did.
     status: Option<StatusCode>,
+    /// What CloudWatch says about it, such as that points were dropped since they were no numbers.
+    said: String,
 }
 
 /// What a poll gave of one metric.
+#[derive(Debug)]
 pub(super) enum Polled {
     /// What it reads.
     Reading(Reading),
     /// CloudWatch took the question and has no point that is over.
-    Silent,
+    Silent(Hush),
 }
 
-/// Reads the newest complete value of every metric.
+/// A metric or an expression without a point that is over.
+#[derive(Debug, Default)]
+pub(super) struct Hush {
+    /// Of an expression: which of its metrics have points, where that was asked for.
+    pub(super) has_points: Option<Vec<bool>>,
+    /// What CloudWatch says about it; may be empty.
+    pub(super) said: String,
+}
+
+/// Reads the newest complete value of every metric of a region.
+///
+/// With one expression that it does not understand CloudWatch refuses the whole call. It names the expression, so the call
+/// is made again without it: the others of the region are not to suffer. The refused one is left out for some minutes.
 pub(super) async fn poll(
     client: &Client,
+    memory: &Memory,
+    region: &str,
     monitors: &[(MonitorId, &MetricSource)],
     now: Millis,
 ) -> Result<Vec<(MonitorId, Polled)>, Failure> {
+    let missing = |why: String| Polled::Reading(Reading { at: now, value: Value::Missing(why) });
     let mut readings = Vec::with_capacity(monitors.len());
-    for MetricBatch { window_ms, metrics } in metric_batches(monitors) {
-        let series = fetch(client, &metrics, now - window_ms, now).await?;
-        for (index, (id, source)) in metrics.into_iter().enumerate() {
-            readings.push((id, reading(source, series.get(&format!("m{index}")), now)));
+    let mut asked = Vec::with_capacity(monitors.len());
+    for &(id, source) in monitors {
+        match memory.refused(region, id, now) {
+            Some(why) => readings.push((id, missing(why))),
+            None => asked.push((id, source)),
+        }
+    }
+    for MetricBatch { window_ms, mut metrics } in metric_batches(&asked) {
+        while !metrics.is_empty() {
+            match fetch(client, memory, region, &metrics, (now - window_ms, now)).await {
+                Ok(series) => {
+                    for (index, (id, source)) in metrics.drain(..).enumerate() {
+                        let polled = reading(index, source, &series, now);
+                        memory.heard(region, id, matches!(polled, Polled::Silent(_)));
+                        readings.push((id, polled));
+                    }
+                }
+                Err(Refusal::Call(failure)) => return Err(failure),
+                Err(Refusal::Math(message)) => {
+                    let named = metrics
+                        .iter()
+                        .enumerate()
+                        .position(|(index, (_, source))| matches!(source.asks, Asks::Math(_)) && math::is_named(&message, index));
+                    let mut kept = Vec::with_capacity(metrics.len());
+                    for (index, (id, source)) in metrics.drain(..).enumerate() {
+                        let out = named.map_or(matches!(source.asks, Asks::Math(_)), |named| named == index);
+                        if !out {
+                            kept.push((id, source));
+                            continue;
+                        }
+                        let whose = if named.is_some() { "this expression" } else { "an expression of the region" };
+                        let why = format!("CloudWatch refuses {whose}: {}", math::in_words_of_the_plan(&message, index));
+                        memory.refuse(region, id, now, &why);
+                        readings.push((id, missing(why)));
+                    }
+                    metrics = kept;
+                }
+            }
         }
     }
     readings.sort_by_key(|(id, _)| *id);
     Ok(readings)
 }
 
-/// One `GetMetricData` with all its pages; the queries are `m0`, `m1`, … in the order of `batch`.
+/// Why a call gave nothing.
+enum Refusal {
+    /// As any other call.
+    Call(Failure),
+    /// CloudWatch does not take what it was asked for, and there is an expression in it. What it says.
+    Math(String),
+}
+
+/// One `GetMetricData` with all its pages; the queries are named as in [`math`].
 async fn fetch(
     client: &Client,
+    memory: &Memory,
+    region: &str,
     batch: &[(MonitorId, &MetricSource)],
-    start: Millis,
-    end: Millis,
-) -> Result<BTreeMap<String, Series>, Failure> {
-    let queries: Vec<MetricDataQuery> = batch.iter().enumerate().map(|(index, (_, source))| query(index, source)).collect();
+    (start, end): (Millis, Millis),
+) -> Result<BTreeMap<String, Series>, Refusal> {
+    let of = |(index, (id, source)): (usize, &(MonitorId, &MetricSource))| queries(index, source, memory.was_silent(region, *id));
+    let queries: Vec<MetricDataQuery> = batch.iter().enumerate().flat_map(of).collect();
+    let has_math = batch.iter().any(|(_, source)| matches!(source.asks, Asks::Math(_)));
     let mut series: BTreeMap<String, Series> = BTreeMap::new();
     let mut next: Option<String> = None;
     for _ in 0..PAGES_MAX {
@@ -97,10 +162,18 @@ async fn fetch(
             .set_next_token(next.take())
             .send()
             .await
-            .map_err(|e| errors::failure(OPERATION, &e))?;
+            .map_err(|e| match e.code() {
+                Some(code) if has_math && math::is_invalid(code) => Refusal::Math(e.message().unwrap_or(code).to_owned()),
+                _ => Refusal::Call(errors::failure(OPERATION, &e)),
+            })?;
+        let said = |messages: &[MessageData]| {
+            let words = messages.iter().map(|m| format!("{}: {}", m.code().unwrap_or_default(), m.value().unwrap_or_default()));
+            words.collect::<Vec<_>>().join("; ")
+        };
         for result in answer.metric_data_results() {
             let entry = series.entry(result.id().unwrap_or_default().to_owned()).or_default();
             entry.status = result.status_code().cloned();
+            entry.said = said(result.messages());
             let times = result.timestamps().iter().filter_map(|t| t.to_millis().ok());
             entry.points.extend(times.zip(result.values().iter().copied()));
         }
@@ -109,25 +182,41 @@ async fn fetch(
             return Ok(series);
         }
     }
-    Err(errors::unknown(format!("{OPERATION}: more than {PAGES_MAX} pages")))
+    Err(Refusal::Call(errors::unknown(format!("{OPERATION}: more than {PAGES_MAX} pages"))))
 }
 
-fn query(index: usize, source: &MetricSource) -> MetricDataQuery {
-    let dimensions = Some(to_sdk(&source.dimensions));
-    let metric = Metric::builder().namespace(&source.namespace).metric_name(&source.metric).set_dimensions(dimensions).build();
+/// The queries of one metric or expression. The metrics of an expression are only its inputs, unless it said nothing the
+/// last time: then their own points tell which of them is silent, in the same call.
+fn queries(index: usize, source: &MetricSource, was_silent: bool) -> Vec<MetricDataQuery> {
     let period_s = i32::try_from(source.period_ms / 1000).unwrap_or(i32::MAX).max(1);
-    let stat = MetricStat::builder().metric(metric).period(period_s).stat(&source.stat).build();
-    MetricDataQuery::builder().id(format!("m{index}")).metric_stat(stat).return_data(true).build()
+    let stat = |of: &plan::Metric| {
+        let dimensions = Some(to_sdk(&of.dimensions));
+        let metric = Metric::builder().namespace(&of.namespace).metric_name(&of.name).set_dimensions(dimensions).build();
+        MetricStat::builder().metric(metric).period(period_s).stat(&of.stat).build()
+    };
+    let named = |id: String| MetricDataQuery::builder().id(id);
+    let metrics = source.metrics().map(|(input, metric)| match input {
+        None => named(math::id(index)).metric_stat(stat(metric)).return_data(true).build(),
+        Some(input) => named(math::input_id(index, input)).metric_stat(stat(metric)).return_data(was_silent).build(),
+    });
+    let expression = match &source.asks {
+        Asks::Metric(_) => None,
+        Asks::Math(math) => {
+            let text = math.renamed(|input| math::input_id(index, input));
+            Some(named(math::id(index)).expression(text).period(period_s).return_data(true).build())
+        }
+    };
+    metrics.chain(expression).collect()
 }
 
 /// The newest complete point as a reading; its time is the end of its period.
-fn reading(source: &MetricSource, series: Option<&Series>, now: Millis) -> Polled {
+fn reading(index: usize, source: &MetricSource, series: &BTreeMap<String, Series>, now: Millis) -> Polled {
     let missing = |why: &str| Polled::Reading(Reading { at: now, value: Value::Missing(why.to_owned()) });
-    let Some(Series { points, status: Some(status) }) = series else {
+    let Some(Series { points, status: Some(status), said }) = series.get(&math::id(index)) else {
         return missing("the answer does not mention the metric");
     };
     if *status != StatusCode::Complete {
-        return missing(status.as_str());
+        return missing(&[status.as_str(), said].join(": ").trim_end_matches(": ").replace(&format!("{}_", math::id(index)), ""));
     }
     // The order is not relied on: not every endpoint honours `ScanBy`.
     let newest = points
@@ -142,7 +231,14 @@ fn reading(source: &MetricSource, series: Option<&Series>, now: Millis) -> Polle
             Polled::Reading(Reading { at: now, value: Value::Number(0) })
         }
         Some((end, value)) => Polled::Reading(Reading { at: end, value: scaled(value, source.scale) }),
-        None => Polled::Silent,
+        None => {
+            let input = |(name, _): (Option<&str>, &plan::Metric)| series.get(&math::input_id(index, name?));
+            let inputs: Vec<Option<&Series>> = source.metrics().map(input).collect();
+            let was_asked = inputs.iter().any(Option::is_some);
+            let over = |s: &Series| s.points.iter().any(|(start, _)| start.saturating_add(source.period_ms) <= now);
+            let has_points = was_asked.then(|| inputs.iter().map(|s| s.is_some_and(over)).collect());
+            Polled::Silent(Hush { has_points, said: said.clone() })
+        }
     }
 }
 
@@ -169,10 +265,12 @@ mod tests {
 
     fn source(absent_is_zero: bool) -> MetricSource {
         MetricSource {
-            namespace: "N".into(),
-            metric: "M".into(),
-            dimensions: Vec::new(),
-            stat: "Maximum".into(),
+            asks: Asks::Metric(plan::Metric {
+                namespace: "N".into(),
+                name: "M".into(),
+                dimensions: Vec::new(),
+                stat: "Maximum".into(),
+            }),
             period_ms: 60_000,
             unit: Unit::Time,
             scale: 1_000_000,
@@ -183,14 +281,16 @@ mod tests {
 
     /// What is read where nobody could say why a metric is silent.
     fn reading(source: &MetricSource, series: Option<&Series>, now: Millis) -> Reading {
-        match super::reading(source, series, now) {
+        let copy = |s: &Series| Series { points: s.points.clone(), status: s.status.clone(), said: s.said.clone() };
+        let series = series.map(|s| ("m0".to_owned(), copy(s))).into_iter().collect();
+        match super::reading(0, source, &series, now) {
             Polled::Reading(reading) => reading,
-            Polled::Silent => silence::word(&silence::Listed::Unsaid, source, now),
+            Polled::Silent(hush) => silence::word(&hush, &[silence::Listed::Unsaid], source, now),
         }
     }
 
     fn complete(points: &[(Millis, f64)]) -> Series {
-        Series { points: points.to_vec(), status: Some(StatusCode::Complete) }
+        Series { points: points.to_vec(), status: Some(StatusCode::Complete), said: String::new() }
     }
 
     #[test]
@@ -208,8 +308,10 @@ mod tests {
             (StatusCode::InternalError, "InternalError"),
             (StatusCode::Forbidden, "Forbidden"),
         ] {
-            let series = Series { points: vec![(NOW - 120_000, 1.0)], status: Some(status) };
+            let series = Series { points: vec![(NOW - 120_000, 1.0)], status: Some(status), said: String::new() };
             assert_eq!(reading(&source(true), Some(&series), NOW).value, Value::Missing(word.into()));
+            let series = Series { said: "Code: why".into(), ..series };
+            assert_eq!(reading(&source(true), Some(&series), NOW).value, Value::Missing(format!("{word}: Code: why")));
         }
         assert!(matches!(reading(&source(true), None, NOW).value, Value::Missing(_)));
     }

@@ -11,8 +11,9 @@ use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::types::DimensionFilter;
 
 use super::errors;
+use super::metrics::Hush;
 use crate::cloud::{Failure, LIST_EVERY_MS, LIST_ZERO_EVERY_MS, Millis, NO_DATA_YET, Reading, Value};
-use crate::plan::{MetricSource, MonitorId};
+use crate::plan::{Metric, MetricSource, MonitorId};
 
 /// Silent metrics that are asked about with one poll: the others wait for the next one.
 const ASKED_MAX: usize = 5;
@@ -35,76 +36,96 @@ pub(super) enum Listed {
 }
 
 /// What a silent metric reads, by where there is such a metric. Where no data means zero it goes on doing so, unless the
-/// metric is somewhere else: then the silence says nothing.
-pub(super) fn word(listed: &Listed, source: &MetricSource, now: Millis) -> Reading {
+/// metric is somewhere else: then the silence says nothing. Of an expression `listed` has each metric, and the one is named
+/// that is to blame.
+pub(super) fn word(hush: &Hush, listed: &[Listed], source: &MetricSource, now: Millis) -> Reading {
     let missing = |why: &str| Reading { at: now, value: Value::Missing(why.to_owned()) };
-    match listed {
-        Listed::Elsewhere(region) => missing(&format!("wrong region: it is in {region}")),
-        _ if source.absent_is_zero => Reading { at: now, value: Value::Number(0) },
-        Listed::Here => missing(NO_DATA_YET),
-        Listed::Nowhere => missing("metric not enabled"),
-        Listed::Unsaid => missing("no data"),
+    let has_points = |index: usize| hush.has_points.as_ref().and_then(|has| has.get(index)).copied();
+    let silent = || {
+        let all = source.metrics().zip(listed).enumerate();
+        let named = all.map(|(index, ((name, _), listed))| (name, listed, has_points(index)));
+        named.filter(|(.., has_points)| *has_points != Some(true))
+    };
+    let says = |name: Option<&str>, why: &str| missing(&name.map_or_else(|| why.to_owned(), |name| format!("{name}: {why}")));
+    if let Some((name, Listed::Elsewhere(region), _)) = silent().find(|(_, listed, _)| matches!(listed, Listed::Elsewhere(_))) {
+        return says(name, &format!("wrong region: it is in {region}"));
+    }
+    if source.absent_is_zero {
+        return Reading { at: now, value: Value::Number(0) };
+    }
+    if let Some((name, ..)) = silent().find(|(_, listed, _)| **listed == Listed::Nowhere) {
+        return says(name, "metric not enabled");
+    }
+    let first = silent().find(|(name, _, has_points)| name.is_none() || *has_points == Some(false));
+    match first {
+        Some((name, Listed::Unsaid, _)) => says(name, "no data"),
+        Some((name, ..)) => says(name, NO_DATA_YET),
+        // Which of its metrics is to blame is not known before the next call has told.
+        None if hush.has_points.is_none() && hush.said.is_empty() => missing(NO_DATA_YET),
+        None if hush.said.is_empty() => missing("the expression gives no value, though each of its metrics has data"),
+        None => missing(&hush.said),
     }
 }
 
-/// Where each silent metric was, by region and monitor, and when that was asked.
+/// A metric of a monitor: the monitor, and which of its metrics.
+type Part = (MonitorId, usize);
+
+/// Where each silent metric was, by region, monitor and which of its metrics, and when that was asked.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
-    known: Mutex<BTreeMap<(String, MonitorId), (Millis, Listed)>>,
+    known: Mutex<BTreeMap<(String, Part), (Millis, Listed)>>,
 }
 
 impl Silence {
-    /// Where these silent metrics of a region are, in their order. What speaks again is forgotten. `client` gives the way
-    /// to a region; `regions` are those of the plan.
+    /// Where the metrics of these silent monitors of a region are, in their order. What speaks again is forgotten. `client`
+    /// gives the way to a region; `regions` are those of the plan.
     pub(super) async fn explain(
         &self,
         client: impl Fn(&str) -> Client,
         (region, regions): (&str, &[&str]),
         silent: &[(MonitorId, &MetricSource)],
         now: Millis,
-    ) -> Vec<Listed> {
+    ) -> Vec<Vec<Listed>> {
         let due = self.due(region, silent, now);
-        let asked = due.iter().map(async |(id, source)| (*id, find(&client, (region, regions), source).await));
+        let asked = due.iter().map(async |(part, metric)| (*part, find(&client, (region, regions), metric).await));
         // Each is noted as asked even if nothing came back: what does not answer is not asked more often for it.
         let found = tokio::time::timeout(PATIENCE, futures_util::future::join_all(asked)).await.unwrap_or_default();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        for (id, _) in due {
-            let listed = found.iter().find(|f| f.0 == id).and_then(|f| f.1.as_ref().ok()).cloned();
-            known.insert((region.to_owned(), id), (now, listed.unwrap_or(Listed::Unsaid)));
+        for (part, _) in due {
+            let listed = found.iter().find(|f| f.0 == part).and_then(|f| f.1.as_ref().ok()).cloned();
+            known.insert((region.to_owned(), part), (now, listed.unwrap_or(Listed::Unsaid)));
         }
-        let of = |id: MonitorId| known.get(&(region.to_owned(), id)).map_or(Listed::Unsaid, |k| k.1.clone());
-        silent.iter().map(|(id, _)| of(*id)).collect()
+        let of = |part: Part| known.get(&(region.to_owned(), part)).map_or(Listed::Unsaid, |k| k.1.clone());
+        silent.iter().map(|(id, source)| (0..source.metrics().count()).map(|index| of((*id, index))).collect()).collect()
     }
 
     /// What is asked about now, the longest unknown first.
-    fn due<'a>(&self, region: &str, silent: &[(MonitorId, &'a MetricSource)], now: Millis) -> Vec<(MonitorId, &'a MetricSource)> {
+    fn due<'a>(&self, region: &str, silent: &[(MonitorId, &'a MetricSource)], now: Millis) -> Vec<(Part, &'a Metric)> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|(of, id), _| of != region || silent.iter().any(|s| s.0 == *id));
-        let mut due: Vec<(Millis, MonitorId, &MetricSource)> = Vec::new();
+        known.retain(|(of, (id, _)), _| of != region || silent.iter().any(|s| s.0 == *id));
+        let mut due: Vec<(Millis, Part, &Metric)> = Vec::new();
         for &(id, source) in silent {
             // Where silence means zero it is the rule, and worth a question now and then.
             let every = if source.absent_is_zero { LIST_ZERO_EVERY_MS } else { LIST_EVERY_MS };
-            let asked = known.get(&(region.to_owned(), id)).map_or(Millis::MIN, |k| k.0);
-            if now.saturating_sub(asked) >= every {
-                due.push((asked, id, source));
+            for (index, (_, metric)) in source.metrics().enumerate() {
+                let asked = known.get(&(region.to_owned(), (id, index))).map_or(Millis::MIN, |k| k.0);
+                if now.saturating_sub(asked) >= every {
+                    due.push((asked, (id, index), metric));
+                }
             }
         }
-        due.sort_by_key(|(asked, id, _)| (*asked, *id));
-        due.into_iter().take(ASKED_MAX).map(|(_, id, source)| (id, source)).collect()
+        due.sort_by_key(|(asked, part, _)| (*asked, *part));
+        due.into_iter().take(ASKED_MAX).map(|(_, part, metric)| (part, metric)).collect()
     }
 }
 
 /// Looks for a metric where it is read, and if it is not there in the other regions.
-async fn find(
-    client: &impl Fn(&str) -> Client,
-    (region, regions): (&str, &[&str]),
-    source: &MetricSource,
-) -> Result<Listed, Failure> {
-    if is_listed(&client(region), source).await? {
+async fn find(client: &impl Fn(&str) -> Client, (region, regions): (&str, &[&str]), metric: &Metric) -> Result<Listed, Failure> {
+    if is_listed(&client(region), metric).await? {
         return Ok(Listed::Here);
     }
     let others = regions.iter().filter(|other| **other != region);
-    let asked = others.map(async |other| (*other, is_listed(&client(other), source).await));
+    let asked = others.map(async |other| (*other, is_listed(&client(other), metric).await));
     let answers = futures_util::future::join_all(asked).await;
     if let Some((other, _)) = answers.iter().find(|(_, listed)| matches!(listed, Ok(true))) {
         return Ok(Listed::Elsewhere((*other).to_owned()));
@@ -117,27 +138,27 @@ async fn find(
 }
 
 /// Whether a region lists a metric of this name with these dimensions and no others.
-async fn is_listed(client: &Client, source: &MetricSource) -> Result<bool, Failure> {
+async fn is_listed(client: &Client, metric: &Metric) -> Result<bool, Failure> {
     const OPERATION: &str = "cloudwatch ListMetrics";
     let filter = |(name, value): &(String, String)| DimensionFilter::builder().name(name).value(value).build();
-    let filters: Vec<DimensionFilter> = source.dimensions.iter().map(filter).collect();
+    let filters: Vec<DimensionFilter> = metric.dimensions.iter().map(filter).collect();
     let mut next: Option<String> = None;
     for _ in 0..PAGES_MAX {
         let page = client
             .list_metrics()
-            .namespace(&source.namespace)
-            .metric_name(&source.metric)
+            .namespace(&metric.namespace)
+            .metric_name(&metric.name)
             .set_dimensions((!filters.is_empty()).then(|| filters.clone()))
             .set_next_token(next.take())
             .send()
             .await
             .map_err(|e| errors::failure(OPERATION, &e))?;
-        for metric in page.metrics() {
+        for listed in page.metrics() {
             let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
             let mut dimensions: Vec<(String, String)> =
-                metric.dimensions().iter().map(|d| (text(d.name()), text(d.value()))).collect();
+                listed.dimensions().iter().map(|d| (text(d.name()), text(d.value()))).collect();
             dimensions.sort();
-            if dimensions == source.dimensions {
+            if dimensions == metric.dimensions {
                 return Ok(true);
             }
         }
@@ -152,16 +173,17 @@ async fn is_listed(client: &Client, source: &MetricSource) -> Result<bool, Failu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Unit;
+    use crate::plan::{Asks, Math, Unit};
 
     const NOW: Millis = 1_800_000_000_000;
 
+    fn metric() -> Metric {
+        Metric { namespace: "N".into(), name: "M".into(), dimensions: Vec::new(), stat: "Maximum".into() }
+    }
+
     fn source(absent_is_zero: bool) -> MetricSource {
         MetricSource {
-            namespace: "N".into(),
-            metric: "M".into(),
-            dimensions: Vec::new(),
-            stat: "Maximum".into(),
+            asks: Asks::Metric(metric()),
             period_ms: 60_000,
             unit: Unit::Time,
             scale: 1_000_000,
@@ -179,12 +201,41 @@ mod tests {
             (&Listed::Nowhere, "metric not enabled"),
             (&Listed::Unsaid, "no data"),
         ] {
-            assert_eq!(word(listed, &source(false), NOW).value, Value::Missing(wanted.into()));
+            assert_eq!(says(&Hush::default(), std::slice::from_ref(listed), &source(false)), Value::Missing(wanted.into()));
         }
         for listed in [Listed::Here, Listed::Nowhere, Listed::Unsaid] {
-            assert_eq!(word(&listed, &source(true), NOW).value, Value::Number(0));
+            assert_eq!(says(&Hush::default(), &[listed], &source(true)), Value::Number(0));
         }
-        assert_eq!(word(&elsewhere, &source(true), NOW).value, Value::Missing("wrong region: it is in eu-west-1".into()));
+        let wanted = Value::Missing("wrong region: it is in eu-west-1".into());
+        assert_eq!(says(&Hush::default(), &[elsewhere], &source(true)), wanted);
+    }
+
+    fn says(hush: &Hush, listed: &[Listed], source: &MetricSource) -> Value {
+        word(hush, listed, source, NOW).value
+    }
+
+    #[test]
+    fn of_a_silent_expression_the_metric_is_named_that_is_to_blame() {
+        let inputs = ["errors", "requests"].map(|name| (name.to_owned(), metric())).to_vec();
+        let asks = Asks::Math(Math { expression: "errors / requests".into(), inputs });
+        let share = MetricSource { asks, ..source(false) };
+        let asked = |has: [bool; 2]| Hush { has_points: Some(has.to_vec()), said: String::new() };
+        let both = [Listed::Here, Listed::Here];
+        let elsewhere = Listed::Elsewhere("eu-west-1".into());
+        for (hush, listed, wanted) in [
+            (Hush::default(), &both, "no data yet"),
+            (Hush::default(), &[Listed::Here, Listed::Nowhere], "requests: metric not enabled"),
+            (Hush::default(), &[elsewhere, Listed::Nowhere], "errors: wrong region: it is in eu-west-1"),
+            (asked([true, false]), &both, "requests: no data yet"),
+            (asked([false, true]), &[Listed::Unsaid, Listed::Here], "errors: no data"),
+            // What has points is not to blame, whatever a list says of it.
+            (asked([true, false]), &[Listed::Nowhere, Listed::Here], "requests: no data yet"),
+            (asked([true, true]), &both, "the expression gives no value, though each of its metrics has data"),
+            (Hush { said: "ArithmeticError: dropped".into(), ..asked([true, true]) }, &both, "ArithmeticError: dropped"),
+        ] {
+            assert_eq!(says(&hush, listed, &share), Value::Missing(wanted.into()));
+        }
+        assert_eq!(says(&asked([true, false]), &both, &MetricSource { absent_is_zero: true, ..share }), Value::Number(0));
     }
 
     #[test]
@@ -194,9 +245,9 @@ mod tests {
         let mut silent: Vec<(MonitorId, &MetricSource)> = (0..7).map(|id| (id, &metric)).collect();
         silent.push((7, &zero));
         let ask = |now: Millis, silent: &[(MonitorId, &MetricSource)]| {
-            let asked: Vec<MonitorId> = silence.due("here", silent, now).into_iter().map(|(id, _)| id).collect();
+            let asked: Vec<MonitorId> = silence.due("here", silent, now).into_iter().map(|((id, _), _)| id).collect();
             for id in &asked {
-                silence.known.lock().unwrap().insert(("here".into(), *id), (now, Listed::Nowhere));
+                silence.known.lock().unwrap().insert(("here".into(), (*id, 0)), (now, Listed::Nowhere));
             }
             asked
         };

@@ -10,13 +10,17 @@ use aws_sdk_cloudformation::types::{Capability, ChangeSetType, ExecutionStatus, 
 use sha2::{Digest, Sha256};
 
 use super::errors;
-use crate::cloud::{ChangeSetInfo, Failure, FailureKind, Millis, Reading, Receipt, ResourceChange, StackEvent, StackInfo, Value};
+use crate::cloud::{
+    Answer, ChangeSetInfo, Failure, FailureKind, Millis, Reading, Receipt, ResourceChange, StackEvent, StackInfo, StackSight,
+    Value,
+};
 use crate::plan::MonitorId;
 
 /// A listing that goes on for more pages than this is given up.
 const PAGES_MAX: usize = 100;
-/// The newest events that a query answers with; also what CloudFormation puts on one page.
-const EVENTS_MAX: usize = 100;
+/// Events further back than so many pages are not read, whatever was seen last: a stack under the name of an earlier one has
+/// none of its events.
+const EVENT_PAGES_MAX: usize = 10;
 
 /// What [`create_change_set`] sends.
 pub(super) struct NewChangeSet<'a> {
@@ -44,13 +48,9 @@ pub(super) async fn stack(client: &Client, stack: &str) -> Result<Option<StackIn
 }
 
 /// Reads many stacks of a region with one paged `DescribeStacks` that names none of them (rule 21).
-pub(super) async fn poll(
-    client: &Client,
-    monitors: &[(MonitorId, &str)],
-    now: Millis,
-) -> Result<Vec<(MonitorId, Reading)>, Failure> {
+pub(super) async fn poll(client: &Client, monitors: &[(MonitorId, &str)], now: Millis) -> Result<Answer, Failure> {
     const OPERATION: &str = "cloudformation DescribeStacks";
-    let mut status_by_name: BTreeMap<String, String> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, (StackInfo, Option<Millis>)> = BTreeMap::new();
     let mut next: Option<String> = None;
     for _ in 0..PAGES_MAX {
         let page =
@@ -58,38 +58,60 @@ pub(super) async fn poll(
         // A page without stacks is normal, one without a request id is not CloudFormation's.
         errors::confirmed(OPERATION, page.request_id())?;
         for stack in page.stacks() {
-            let StackInfo { status, .. } = info(stack);
-            status_by_name.insert(stack.stack_name().unwrap_or_default().to_owned(), status);
+            let updated = stack.last_updated_time().or_else(|| stack.creation_time()).and_then(|t| t.to_millis().ok());
+            by_name.insert(stack.stack_name().unwrap_or_default().to_owned(), (info(stack), updated));
         }
         next = page.next_token().filter(|t| !t.is_empty()).map(str::to_owned);
         if next.is_none() {
-            let status = |name: &str| status_by_name.get(name).cloned().unwrap_or_else(|| "ABSENT".to_owned());
-            return Ok(monitors
-                .iter()
-                .map(|&(id, name)| (id, Reading { at: now, value: Value::Status(status(name)) }))
-                .collect());
+            let status = |name: &str| by_name.get(name).map_or_else(|| "ABSENT".to_owned(), |(info, _)| info.status.clone());
+            let reading = |&(id, name): &(MonitorId, &str)| (id, Reading { at: now, value: Value::Status(status(name)) });
+            let sight = |&(monitor, name): &(MonitorId, &str)| {
+                by_name.get(name).map(|(info, updated)| StackSight { monitor, id: info.id.clone(), updated: *updated })
+            };
+            return Ok(Answer::Stacks(monitors.iter().map(reading).collect(), monitors.iter().filter_map(sight).collect()));
         }
     }
     Err(errors::unknown(format!("{OPERATION}: more than {PAGES_MAX} pages")))
 }
 
-/// The newest events, newest first; none when there is no such stack.
-pub(super) async fn events(client: &Client, stack: &str) -> Result<Vec<StackEvent>, Failure> {
+/// The events after one that is known, newest first; none when there is no such stack. Paging stops at the known one (rule
+/// 21), and where none is known after the newest page.
+pub(super) async fn events(client: &Client, stack: &str, after: Option<&str>) -> Result<Vec<StackEvent>, Failure> {
     const OPERATION: &str = "cloudformation DescribeStackEvents";
-    let answer = match client.describe_stack_events().stack_name(stack).send().await {
-        Ok(answer) => answer,
-        Err(e) if errors::is_missing_stack(&e) => return Ok(Vec::new()),
-        Err(e) => return Err(errors::failure(OPERATION, &e)),
-    };
-    let event = |e: &aws_sdk_cloudformation::types::StackEvent| StackEvent {
+    let mut events = Vec::new();
+    let mut next: Option<String> = None;
+    for _ in 0..EVENT_PAGES_MAX {
+        let page = match client.describe_stack_events().stack_name(stack).set_next_token(next.take()).send().await {
+            Ok(page) => page,
+            Err(e) if errors::is_missing_stack(&e) => return Ok(Vec::new()),
+            Err(e) => return Err(errors::failure(OPERATION, &e)),
+        };
+        for found in page.stack_events() {
+            if after.is_some() && found.event_id() == after {
+                return Ok(events);
+            }
+            events.push(event(found));
+        }
+        next = page.next_token().filter(|t| !t.is_empty()).map(str::to_owned);
+        if next.is_none() || after.is_none() {
+            break;
+        }
+    }
+    Ok(events)
+}
+
+fn event(e: &aws_sdk_cloudformation::types::StackEvent) -> StackEvent {
+    StackEvent {
         id: text(e.event_id()),
         at: e.timestamp().and_then(|t| t.to_millis().ok()).unwrap_or_default(),
         logical_id: text(e.logical_resource_id()),
         resource_type: text(e.resource_type()),
         status: e.resource_status().map(|s| s.as_str().to_owned()).unwrap_or_default(),
         reason: text(e.resource_status_reason()),
-    };
-    Ok(answer.stack_events().iter().take(EVENTS_MAX).map(event).collect())
+        own: e.stack_id().is_some() && e.stack_id() == e.physical_resource_id(),
+        physical_id: text(e.physical_resource_id()),
+        token: text(e.client_request_token()),
+    }
 }
 
 /// `CreateChangeSet`. A change set of that name that is already there is an earlier sending of the same call that

@@ -147,6 +147,7 @@ fn api(budget: &Budget) -> serde_json::Value {
         "metrics_per_day": both(budget.metrics_per_day),
         "microdollars_per_day": both(budget.microdollars_per_day()),
         "list_metrics_per_day_at_most": budget.listings_per_day,
+        "describe_stack_events_per_day_of_a_moving_stack": budget.stack_events_per_day,
         "days": budget.days,
         "microdollars": both(budget.microdollars()),
         "route53_peak_per_minute": budget.route53_peak_per_minute,

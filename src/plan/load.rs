@@ -37,6 +37,7 @@ mod fields;
 mod files;
 mod header;
 mod heartbeat;
+mod metrics;
 mod monitors;
 mod names;
 mod node;

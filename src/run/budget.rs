@@ -2,8 +2,9 @@
 //! the very functions that decide when something is read, so that it cannot drift away from what is done.
 //!
 //! Counted is what goes on by itself for as long as a run lives. Not counted: the identity that is asked for once at the
-//! start, what a step itself reads and changes while it works, and the credentials, which no service is asked for. Probes
-//! and questions to name servers are no calls of the cloud's API.
+//! start, what a step itself reads and changes while it works, the events of stacks, which are read only while something
+//! moves, and the credentials, which no service is asked for. Probes and questions to name servers are no calls of the
+//! cloud's API.
 //!
 //! Prices are those that AWS publishes for its commercial regions, looked up in November 2026: `GetMetricData` is billed
 //! at 0.01 dollars per 1,000 metrics that are asked for, and is in no free tier. All other calls made here are free:
@@ -16,12 +17,14 @@ use super::change::{self, Place};
 use super::decide::{BACKGROUND_READ_MS, PREPARED_READ_MS, traffic_place};
 use super::job::POLL_MS;
 use super::ready;
+use super::stacks::EVENTS_MS;
 use super::state::Run;
 use super::watch::Watch;
 use crate::cloud::{
-    LIST_EVERY_MS, LIST_ZERO_EVERY_MS, PollKind, metric_batches, metric_regions, metrics_of, poll_groups, warm_regions,
+    CHECK_EVERY_MS, LIST_EVERY_MS, LIST_ZERO_EVERY_MS, PollGroup, PollKind, metric_batches, metric_regions, metrics_of,
+    poll_groups, warm_regions,
 };
-use crate::plan::{Action, Plan, ROUTE53_REGION};
+use crate::plan::{Action, MonitorId, Plan, ROUTE53_REGION, Source};
 
 /// A day in milliseconds.
 const DAY_MS: i64 = 86_400_000;
@@ -81,6 +84,8 @@ pub struct Budget {
     /// `ListMetrics` a day at the most, if every metric is silent: it is asked why only while one is. A metric that is found
     /// where it should be takes one call, one that is not takes one for every region of the plan.
     pub listings_per_day: i64,
+    /// `DescribeStackEvents` of a day in which one monitored stack moved all the time. While nothing moves there are none.
+    pub stack_events_per_day: i64,
     /// Length of the plan in days.
     pub days: i64,
     /// Requests a minute that Route 53 gets at the most: a rollback is on the screen and a change is waited for.
@@ -94,6 +99,7 @@ pub fn budget(plan: &Plan) -> Budget {
         lines: Vec::new(),
         metrics_per_day: Cadences::default(),
         listings_per_day: 0,
+        stack_events_per_day: 0,
         days: i64::from(plan.days),
         route53_peak_per_minute: 0,
     };
@@ -103,6 +109,7 @@ pub fn budget(plan: &Plan) -> Budget {
         let polls = Cadences { idle: per_day(idle.interval_ms(index)), full: per_day(full.interval_ms(index)) };
         match group.kind {
             PollKind::Stacks => {
+                budget.stack_events_per_day = per_day(EVENTS_MS);
                 let pages = i64::try_from(group.monitors.len().div_ceil(STACKS_PAGE)).unwrap_or(i64::MAX);
                 budget.add(&group.region, "cloudformation", "DescribeStacks", polls.times(pages));
             }
@@ -110,10 +117,21 @@ pub fn budget(plan: &Plan) -> Budget {
                 let metrics = metrics_of(plan, group);
                 let calls = i64::try_from(metric_batches(&metrics).len()).unwrap_or(i64::MAX);
                 budget.add(&group.region, "cloudwatch", "GetMetricData", polls.times(calls));
-                budget.metrics_per_day.add(polls, i64::try_from(metrics.len()).unwrap_or(i64::MAX));
-                for (_, metric) in metrics {
-                    let every = if metric.absent_is_zero { LIST_ZERO_EVERY_MS } else { LIST_EVERY_MS };
-                    budget.listings_per_day += per_day(every) * regions;
+                for (_, source) in metrics {
+                    // Each metric of an expression is billed and may be silent, the expression itself is free.
+                    let asked = i64::try_from(source.metrics().count()).unwrap_or(i64::MAX);
+                    budget.metrics_per_day.add(polls, asked);
+                    let every = if source.absent_is_zero { LIST_ZERO_EVERY_MS } else { LIST_EVERY_MS };
+                    budget.listings_per_day += per_day(every) * regions * asked;
+                }
+                let checks = checks(plan, group);
+                if checks > 0 {
+                    // Read with the poll that comes when it is due.
+                    let every = |interval_ms: i64| interval_ms * ((CHECK_EVERY_MS + interval_ms - 1) / interval_ms.max(1)).max(1);
+                    let reads =
+                        Cadences { idle: per_day(every(idle.interval_ms(index))), full: per_day(every(full.interval_ms(index))) };
+                    budget.add(ROUTE53_REGION, "route53", "GetHealthCheck", reads.times(checks));
+                    budget.route53_peak_per_minute = checks;
                 }
             }
             PollKind::Probe | PollKind::Dns => {}
@@ -130,7 +148,7 @@ pub fn budget(plan: &Plan) -> Budget {
     }
     if !places.is_empty() {
         let shown = i64::try_from(places.len()).unwrap_or(i64::MAX).saturating_mul(60_000 / PREPARED_READ_MS);
-        budget.route53_peak_per_minute = shown.saturating_add(60_000 / POLL_MS);
+        budget.route53_peak_per_minute = budget.route53_peak_per_minute.saturating_add(shown).saturating_add(60_000 / POLL_MS);
     }
     let (stacks, switches) = warm_regions(plan);
     for region in stacks {
@@ -141,6 +159,15 @@ pub fn budget(plan: &Plan) -> Budget {
     }
     budget.lines.sort_by(|a, b| (&a.region, a.service, a.operation).cmp(&(&b.region, b.service, b.operation)));
     budget
+}
+
+/// How many health checks a group has.
+fn checks(plan: &Plan, group: &PollGroup) -> i64 {
+    let check = |id: &MonitorId| match &plan.monitors.get(*id)?.source {
+        Source::HealthCheck { id, .. } => Some(id.as_str()),
+        _ => None,
+    };
+    i64::try_from(group.monitors.iter().filter_map(check).collect::<BTreeSet<_>>().len()).unwrap_or(i64::MAX)
 }
 
 /// Two watches, the one with nothing to wait for and every rollback armed, the other with every monitor looked at closely.
@@ -229,6 +256,10 @@ impl Budget {
         if self.listings_per_day > 0 {
             let most = Cadences { idle: 0, full: self.listings_per_day };
             lines.push(row("", "ListMetrics, if all metrics were silent", most));
+        }
+        if self.stack_events_per_day > 0 {
+            let moving = Cadences { idle: 0, full: self.stack_events_per_day };
+            lines.push(row("", "DescribeStackEvents, per stack that moves", moving));
         }
         let (day, plan) = (self.microdollars_per_day(), self.microdollars());
         lines.push(row("", "metrics asked for", self.metrics_per_day));

@@ -12,7 +12,7 @@ use super::event::Event;
 use super::snapshot::{Outcome, StepState, Verdict};
 use super::state::{CallState, Job, Run, definition};
 use super::watch::{Prepared, Watch, refused};
-use super::{choice, gate, job, outage, rollback};
+use super::{choice, gate, job, outage, rollback, stacks};
 use crate::cloud::{Call, CallId, Effect, Failure, FailureKind, Millis, Query, Receipt};
 use crate::plan::{Action, ConditionId, Plan, Step, StepId, Undo};
 
@@ -292,6 +292,7 @@ pub fn advance(ctx: Ctx<'_>) -> Decision {
     }
     outage::track(ctx, &mut decision);
     background_reads(ctx, &mut decision);
+    stacks::follow(ctx, &mut decision);
     hold_on_failures(ctx, &mut decision);
     hold_on_breach(ctx, &mut decision);
     if decision.entries.is_empty() {

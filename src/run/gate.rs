@@ -2,7 +2,7 @@
 
 use super::snapshot::{Freshness, Verdict};
 use super::watch::{Ring, Watch};
-use crate::cloud::{Millis, Reading, Value};
+use crate::cloud::{CHECK_DISABLED, CHECK_HEALTHY, Millis, Reading, Value};
 use crate::plan::{Condition, ConditionId, Monitor, Plan, Quantity, Source, Stat, State, Test, Unit, format_ms};
 
 /// How many answered probes make one healthy.
@@ -54,6 +54,7 @@ fn instant(condition: &Condition, ring: &Ring, monitor: &Monitor) -> Verdict {
             Value::Status(status) => Verdict::Fail(format!("is {status}")),
             _ => Verdict::Unknown("has no state".into()),
         },
+        Test::Is(State::Healthy) if matches!(monitor.source, Source::HealthCheck { .. }) => check(&latest.value),
         Test::Is(State::Healthy) => match &latest.value {
             Value::Status(status) if is_usable(status) => Verdict::Pass,
             Value::Status(status) => Verdict::Fail(format!("is {status}")),
@@ -67,11 +68,26 @@ fn instant(condition: &Condition, ring: &Ring, monitor: &Monitor) -> Verdict {
     }
 }
 
+/// Whether a health check proves that what it watches is healthy. A disabled one counts as healthy and checks nothing (rule
+/// 1), so nothing is known; behind an inverted one that counts as healthy the endpoint fails (rule 2).
+fn check(value: &Value) -> Verdict {
+    match value {
+        Value::Status(word) if word == CHECK_HEALTHY => Verdict::Pass,
+        Value::Status(word) if word == CHECK_DISABLED => Verdict::Unknown(format!("{CHECK_DISABLED} and checks nothing")),
+        Value::Status(word) => Verdict::Fail(format!("is {word}")),
+        _ => Verdict::Unknown("has no state".into()),
+    }
+}
+
+/// True for a lag below zero, which is a word and not a value: not replicating (rule 16).
+#[must_use]
+pub fn is_not_replicating(monitor: &Monitor, value: &Value) -> bool {
+    matches!((&monitor.source, value), (Source::Metric(metric), Value::Number(..0)) if metric.unit == Unit::Time)
+}
+
 fn compare(stat: Stat, limit: Quantity, ring: &Ring, monitor: &Monitor, latest: &Reading, over_ms: i64, below: bool) -> Verdict {
-    // A lag below zero is a word and not a value: not replicating (rule 16). It is below every limit.
-    if let (Source::Metric(metric), Value::Number(..0)) = (&monitor.source, &latest.value)
-        && metric.unit == Unit::Time
-    {
+    // It is below every limit.
+    if is_not_replicating(monitor, &latest.value) {
         return Verdict::Fail("not replicating".into());
     }
     let Some(value) = statistic(ring, stat, latest.at - over_ms) else {
@@ -261,7 +277,7 @@ pub fn unit_of(monitor: &Monitor, stat: Stat) -> Unit {
         (_, Stat::Errors) | (Source::Dns(_), _) => Unit::Share,
         (Source::Metric(metric), _) => metric.unit,
         (Source::Http(_), _) => Unit::Time,
-        (Source::Stack { .. }, _) => Unit::Count,
+        (Source::Stack { .. } | Source::HealthCheck { .. }, _) => Unit::Count,
     }
 }
 
@@ -286,15 +302,17 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::plan::MetricSource;
+    use crate::plan::{Asks, Metric, MetricSource};
 
     #[test]
     fn rule_16_a_replica_that_does_not_replicate_is_not_below_any_limit() {
         let source = Source::Metric(MetricSource {
-            namespace: "AWS/RDS".into(),
-            metric: "ReplicaLag".into(),
-            dimensions: Vec::new(),
-            stat: "Maximum".into(),
+            asks: Asks::Metric(Metric {
+                namespace: "AWS/RDS".into(),
+                name: "ReplicaLag".into(),
+                dimensions: Vec::new(),
+                stat: "Maximum".into(),
+            }),
             period_ms: 60_000,
             unit: Unit::Time,
             scale: 1_000_000,

@@ -10,12 +10,15 @@ use super::decide::{Ctx, Decision, token};
 use super::entry::{CallOutcome, Entry, JobRef};
 use super::gate::{self, is_usable};
 use super::snapshot::{Conflict, Verdict};
+use super::stacks::{self, Cause};
 use super::state::{CallRun, CallState, Job, definition, restored_by};
 use crate::cloud::{Call, CallId, ChangeSetInfo, Millis, Query, StackInfo};
 use crate::plan::{Action, StackAction, StackChange, Switch};
 
 /// How often a change in progress is looked at, in milliseconds.
 pub(super) const POLL_MS: i64 = 2_000;
+/// How often the events of a step's own stack are read while it changes, in milliseconds.
+const EVENTS_MS: i64 = 5_000;
 /// A settled record change has no change id to ask about: it is taken to be in sync after this long (rule 7).
 const SETTLED_SYNC_MS: i64 = 60_000;
 /// A call whose answer was lost may still arrive for so long, in milliseconds. The client gives up after seconds.
@@ -303,7 +306,7 @@ fn apply_stack(ctx: Ctx<'_>, job: &Job, action: &StackAction, decision: &mut Dec
             events(ctx, action, decision);
             match look(ctx, action, executed.changed, decision).flatten() {
                 Some(info) if is_usable(&info.status) => acted(job, decision),
-                Some(info) if is_over(&info.status) => fail(job, failed_because(ctx, action, info), decision),
+                Some(info) if is_over(&info.status) => fail_with_cause(ctx, job, action, info, decision),
                 _ => decision.ask(ctx, stack_query(action), POLL_MS),
             }
         }
@@ -375,7 +378,7 @@ fn delete_stack(ctx: Ctx<'_>, job: &Job, action: &StackAction, decision: &mut De
             match look(ctx, action, since, decision) {
                 Some(None) => acted(job, decision),
                 Some(Some(info)) if info.status == "DELETE_COMPLETE" => acted(job, decision),
-                Some(Some(info)) if info.status == "DELETE_FAILED" => fail(job, failed_because(ctx, action, info), decision),
+                Some(Some(info)) if info.status == "DELETE_FAILED" => fail_with_cause(ctx, job, action, info, decision),
                 Some(Some(_)) => decision.ask(ctx, stack_query(action), POLL_MS),
                 None => {}
             }
@@ -406,7 +409,7 @@ fn look<'a>(ctx: Ctx<'a>, action: &StackAction, since: Millis, decision: &mut De
 }
 
 fn events(ctx: Ctx<'_>, action: &StackAction, decision: &mut Decision) {
-    decision.ask(ctx, Query::StackEvents { region: action.region.clone(), stack: action.name.clone() }, 5_000);
+    stacks::ask_events(ctx, &action.region, &action.name, EVENTS_MS, decision);
 }
 
 /// True for a status that will not change by itself.
@@ -414,11 +417,14 @@ fn is_over(status: &str) -> bool {
     !status.ends_with("_IN_PROGRESS")
 }
 
-fn failed_because(ctx: Ctx<'_>, action: &StackAction, info: &StackInfo) -> String {
-    let events = ctx.watch.stack_events(&action.region, &action.name);
-    // Events come newest first; the oldest failure is the cause, the others are its consequences.
-    match events.iter().rev().find(|e| e.status.ends_with("_FAILED")) {
-        Some(event) => format!("{}: {} {}: {}", info.status, event.logical_id, event.status, event.reason),
-        None => format!("{}: {}", info.status, info.reason),
+/// Fails a job with what failed first in its stack, once that is known.
+fn fail_with_cause(ctx: Ctx<'_>, job: &Job, action: &StackAction, info: &StackInfo, decision: &mut Decision) {
+    let seen = ctx.watch.answer(&stack_query(action), job.started).map_or(ctx.now, |answered| answered.asked);
+    match ctx.watch.stacks.cause(&action.region, &action.name, seen) {
+        Cause::Unread(stack) => stacks::ask_events(ctx, &action.region, stack, 0, decision),
+        Cause::Found { within, event } => {
+            fail(job, format!("{}: {}", info.status, stacks::in_words(&within, event)), decision);
+        }
+        Cause::Nothing => fail(job, format!("{}: {}", info.status, info.reason), decision),
     }
 }

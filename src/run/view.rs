@@ -15,8 +15,8 @@ use super::snapshot::{
 };
 use super::state::{CallRun, CallState, Job, RollbackRun, Run, definition, restored_by};
 use super::watch::Ring;
-use super::{gate, job, moved, outage, rollback};
-use crate::cloud::{Call, Millis, ServerAnswer, Value};
+use super::{gate, job, moved, outage, rollback, stacks};
+use crate::cloud::{CHECK_HEALTHY, Call, Millis, ServerAnswer, Value};
 use crate::plan::{Action, ConditionId, Limit, MonitorId, Role, Source, Stat, Step, Undo, format_ms};
 
 pub mod alerts;
@@ -308,7 +308,7 @@ fn job_view(ctx: Ctx<'_>, job: &Job) -> WorkView {
     let last = job.calls.last().and_then(|id| ctx.run.calls.get(id));
     let output = match action {
         Action::Stack(stack) => {
-            let events = ctx.watch.stack_events(&stack.region, &stack.name).iter().take(OUTPUT);
+            let events = ctx.watch.stacks.events(&stack.region, &stack.name).iter().take(OUTPUT);
             let mut lines: Vec<String> =
                 events.map(|e| format!("{} {} {}", e.logical_id, e.status, e.reason).trim_end().to_owned()).collect();
             lines.reverse();
@@ -441,6 +441,7 @@ fn value(ctx: Ctx<'_>, id: MonitorId) -> String {
             format!("p50 {} p95 {}", stat(Stat::P50), stat(Stat::P95))
         }
         (Some(Value::Number(_)), Source::Dns(source)) => moved::words(source, &ring.servers),
+        (Some(now), _) if gate::is_not_replicating(monitor, now) => "not replicating".to_owned(),
         (Some(Value::Number(now)), _) => number(Stat::Last, *now),
         // The core makes a number of it when it comes in.
         (Some(Value::Servers(_)), _) => "unreadable".to_owned(),
@@ -461,11 +462,13 @@ fn monitor(ctx: Ctx<'_>, id: MonitorId, past: &Arc<History>) -> MonitorView {
         kind: match monitor.source {
             Source::Stack { .. } => "stack",
             Source::Metric(_) => "metric",
+            Source::HealthCheck { .. } => "health-check",
             Source::Http(_) => "http",
             Source::Dns(_) => "dns",
         }
         .into(),
         value: value(ctx, id),
+        detail: stacks::detail(ctx, id),
         freshness: ctx.watch.freshness(ctx.plan, id, ctx.now),
         level: level(ctx, id),
         age_ms: ring.latest.as_ref().map(|l| ctx.now - l.at),
@@ -510,6 +513,8 @@ fn level(ctx: Ctx<'_>, id: MonitorId) -> Level {
     }
     let broken = match ring.latest.as_ref().map(|l| &l.value) {
         Some(Value::Failed(_)) => true,
+        Some(Value::Status(word)) if matches!(monitor.source, Source::HealthCheck { .. }) => word != CHECK_HEALTHY,
+        Some(value @ Value::Number(_)) => gate::is_not_replicating(monitor, value),
         Some(Value::Status(status)) => status.contains("FAILED") || status.contains("ROLLBACK"),
         _ => false,
     };

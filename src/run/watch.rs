@@ -14,9 +14,10 @@ use super::history::Sample;
 use super::minute::{Gathering, MINUTE_MS, Minute};
 use super::moved;
 use super::snapshot::Freshness;
+use super::stacks::Stacks;
 use crate::cloud::{
     Answer, CallId, ChangeSetInfo, Effect, Failure, FailureKind, Millis, NO_DATA_YET, PollGroup, PollKind, Query, Reading,
-    ServerAnswer, StackEvent, StackInfo, Value, poll_groups, warm_regions,
+    ServerAnswer, StackInfo, Value, poll_groups, warm_regions,
 };
 use crate::plan::{ConditionId, MonitorId, Plan, Source, format_ms};
 
@@ -65,6 +66,8 @@ pub struct Watch {
     /// The newest good answer about each place that can be changed, and when it was asked: what is known when the
     /// control plane no longer answers.
     good: BTreeMap<Query, (Millis, Answer)>,
+    /// What stacks do beside their status.
+    pub stacks: Stacks,
     /// The rollback that somebody is looking at.
     pub prepared: Option<Prepared>,
     /// When the records that a rollback would change are looked after again.
@@ -155,6 +158,7 @@ impl Watch {
             sent: BTreeMap::new(),
             answers: BTreeMap::new(),
             good: BTreeMap::new(),
+            stacks: Stacks::default(),
             prepared: None,
             look_after: Millis::MIN,
             proofs: (Vec::new(), IDLE_MS),
@@ -173,7 +177,20 @@ impl Watch {
         match event {
             Event::Answer { query, result } => {
                 let asked = self.asked.remove(query).unwrap_or(now);
+                if let Query::StackEvents { region, stack, .. } = query {
+                    // They only tell more of what a stack's status says: without them nothing is held up.
+                    let events = match result {
+                        Ok(Answer::StackEvents(events)) => Ok(events.as_slice()),
+                        Ok(_) => Ok([].as_slice()),
+                        Err(failure) => Err(failure),
+                    };
+                    self.stacks.answered(region, stack, events);
+                    return;
+                }
                 if let Query::Poll(group) = query {
+                    if let (Some(group), Ok(Answer::Stacks(readings, sights))) = (self.groups.get(*group), result) {
+                        self.stacks.saw(plan, group, now, readings, sights);
+                    }
                     self.back_off(plan, now, *group, result);
                     self.readings(plan, now, *group, result);
                     return;
@@ -274,7 +291,7 @@ impl Watch {
     fn readings(&mut self, plan: &Plan, now: Millis, group: usize, result: &Result<Answer, Failure>) {
         let heard = result.is_ok();
         let readings = match result {
-            Ok(Answer::Readings(readings)) => readings.clone(),
+            Ok(Answer::Readings(readings) | Answer::Stacks(readings, _)) => readings.clone(),
             Ok(_) => Vec::new(),
             Err(failure) => {
                 let missing = Value::Missing(failure.message.clone());
@@ -291,9 +308,9 @@ impl Watch {
             }
             // What has told values before and tells none now is not new: it is old.
             if let (Value::Missing(why), Some(told)) = (&mut reading.value, self.rings[monitor].told)
-                && why == NO_DATA_YET
+                && let Some(whose) = why.strip_suffix(NO_DATA_YET)
             {
-                *why = format!("stale: no data for {}", format_ms((now - told) / 60_000 * 60_000));
+                *why = format!("{whose}stale: no data for {}", format_ms((now - told) / 60_000 * 60_000));
             }
             alarmed |= matches!(reading.value, Value::Failed(_)) || self.rings[monitor].last_failed.is_some();
             let gap_ms = self.stale_after_ms(plan, monitor);
@@ -359,8 +376,10 @@ impl Watch {
     pub fn released(&mut self, now: Millis, effect: &Effect) {
         match effect {
             Effect::Ask(query) => {
-                if let Query::Poll(group) = query {
-                    self.due[*group] = now + self.interval[*group];
+                match query {
+                    Query::Poll(group) => self.due[*group] = now + self.interval[*group],
+                    Query::StackEvents { region, stack, .. } => self.stacks.asked(region, stack, now),
+                    _ => {}
                 }
                 self.asked.insert(query.clone(), now);
             }
@@ -428,15 +447,6 @@ impl Watch {
         match &self.answer(query, since)?.result {
             Ok(Answer::ChangeSet(info)) => Some(info.as_ref()),
             _ => None,
-        }
-    }
-
-    /// A stack's newest events, newest first; empty when they were never read.
-    #[must_use]
-    pub fn stack_events(&self, region: &str, stack: &str) -> &[StackEvent] {
-        match self.answers.get(&Query::StackEvents { region: region.into(), stack: stack.into() }).map(|a| &a.result) {
-            Some(Ok(Answer::StackEvents(events))) => events,
-            _ => &[],
         }
     }
 
@@ -535,7 +545,9 @@ impl Watch {
     pub fn stale_after_ms(&self, plan: &Plan, monitor: MonitorId) -> i64 {
         let interval = self.groups.iter().position(|g| g.monitors.contains(&monitor)).map_or(IDLE_MS, |g| self.interval[g]);
         match &plan.monitors[monitor].source {
-            Source::Metric(metric) => 3 * metric.period_ms.max(interval) + METRIC_DELAY_MS,
+            Source::Metric(metric) | Source::HealthCheck { status: metric, .. } => {
+                3 * metric.period_ms.max(interval) + METRIC_DELAY_MS
+            }
             Source::Http(http) => 3 * interval.max(plan.monitors[monitor].every_ms) + http.timeout_ms,
             Source::Stack { .. } => 3 * interval.max(plan.monitors[monitor].every_ms) + 5_000,
             // A server that is silent by UDP may be asked again by TCP, and the names that it leads to besides.

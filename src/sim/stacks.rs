@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 
 use super::rng::{self, Dice, Stream};
 use super::template;
-use crate::cloud::{Call, ChangeSetInfo, Failure, FailureKind, Millis, ResourceChange, StackEvent, StackInfo};
-use crate::plan::Plan;
+use crate::cloud::{Call, ChangeSetInfo, Failure, FailureKind, Millis, ResourceChange, StackEvent, StackInfo, StackSight};
+use crate::plan::{MonitorId, Plan};
 
 const NO_CHANGES: &str = "The submitted information didn't contain changes. Submit different information to create a change set.";
 const HANDLER_FAILED: &str = "Resource handler returned message: \"The requested configuration is currently not supported\" (HandlerErrorCode: InvalidRequest)";
@@ -57,6 +57,8 @@ struct Stack {
     /// Oldest first, some of them yet to come.
     events: Vec<StackEvent>,
     change_sets: Vec<ChangeSet>,
+    /// The token of the newest operation, which its events carry (rule 22).
+    token: String,
     /// What was last executed; `None` for a stack that the drill began with.
     content: Option<Content>,
 }
@@ -109,6 +111,7 @@ impl Stack {
 
     fn event(&mut self, at: Millis, resource: (&str, &str), status: &'static str, reason: &str, dice: Dice) {
         let salt = rng::text(&[&self.id, resource.0, status]);
+        let own = resource.1 == "AWS::CloudFormation::Stack" && self.id.contains(&format!(":stack/{}/", resource.0));
         self.events.push(StackEvent {
             id: uuid(dice, salt, at),
             at,
@@ -116,6 +119,10 @@ impl Stack {
             resource_type: resource.1.to_owned(),
             status: status.to_owned(),
             reason: reason.to_owned(),
+            own,
+            // Nobody in a drill looks behind a resource.
+            physical_id: if own { self.id.clone() } else { String::new() },
+            token: self.token.clone(),
         });
     }
 
@@ -206,6 +213,7 @@ impl Stacks {
                 course: vec![(Millis::MIN, Cow::Owned(status.clone()), Cow::Borrowed(""))],
                 events: Vec::new(),
                 change_sets: Vec::new(),
+                token: String::new(),
                 content: None,
             });
         }
@@ -225,6 +233,14 @@ impl Stacks {
         self.slots[slot].lives.iter().rev().find(|s| s.exists(at)).map(|s| s.status(at))
     }
 
+    /// What a poll sees of the stack that has a slot's name now, beside its status.
+    pub(super) fn sight(&self, monitor: MonitorId, slot: usize, at: Millis) -> Option<StackSight> {
+        let stack = self.slots[slot].lives.iter().rev().find(|s| s.exists(at))?;
+        let begins = |status: &str| matches!(status, "REVIEW_IN_PROGRESS" | "CREATE_IN_PROGRESS" | "UPDATE_IN_PROGRESS");
+        let updated = stack.course.iter().rev().find(|(since, status, _)| *since <= at && begins(status));
+        Some(StackSight { monitor, id: stack.id.clone(), updated: updated.map(|(since, ..)| *since) })
+    }
+
     /// `DescribeStacks` of one stack. A deleted one is found by its id only (rule 21).
     pub(super) fn describe(&self, region: &str, stack: &str, at: Millis) -> Option<StackInfo> {
         let (slot, life) = self.find(region, stack, at)?;
@@ -234,10 +250,10 @@ impl Stacks {
     }
 
     /// `DescribeStackEvents`, newest first.
-    pub(super) fn events(&self, region: &str, stack: &str, at: Millis) -> Result<Vec<StackEvent>, Failure> {
+    pub(super) fn events(&self, region: &str, stack: &str, after: Option<&str>, at: Millis) -> Result<Vec<StackEvent>, Failure> {
         let (slot, life) = self.find(region, stack, at).ok_or_else(|| absent(stack))?;
         let events = self.slots[slot].lives[life].events.iter().rev().filter(|e| e.at <= at);
-        Ok(events.take(EVENTS_MAX).cloned().collect())
+        Ok(events.take_while(|e| Some(e.id.as_str()) != after).take(EVENTS_MAX).cloned().collect())
     }
 
     /// `DescribeChangeSet`.
@@ -283,8 +299,10 @@ impl Stacks {
                 let content = Content { template_sha256: template_sha256.clone(), parameters: parameters.clone(), resources };
                 self.create_change_set(applied, (region, stack, change_set), *create, content)
             }
-            Call::ExecuteChangeSet { region, stack, change_set } => self.execute(applied, region, stack, change_set, fails),
-            Call::DeleteStack { region, stack } => self.delete(applied, region, stack),
+            Call::ExecuteChangeSet { region, stack, change_set } => {
+                self.execute(applied, (region, stack, change_set), token, fails)
+            }
+            Call::DeleteStack { region, stack } => self.delete(applied, region, stack, token),
             Call::ChangeRecords { .. } | Call::UpdateHealthCheck { .. } | Call::PutMetric { .. } => {
                 Err(refused("InvalidAction: this is not a call of CloudFormation".to_owned()))
             }
@@ -355,13 +373,20 @@ impl Stacks {
     fn review(&mut self, at: Millis, region: &str, name: &str) -> (usize, usize) {
         let id = self.arn(region, "stack", name, at);
         let slot = self.slot(region, name);
-        let mut stack = Stack { id, course: Vec::new(), events: Vec::new(), change_sets: Vec::new(), content: None };
+        let mut stack =
+            Stack { id, course: Vec::new(), events: Vec::new(), change_sets: Vec::new(), token: String::new(), content: None };
         stack.become_at(at, "REVIEW_IN_PROGRESS", "User Initiated", name, self.dice);
         self.slots[slot].lives.push(stack);
         (slot, self.slots[slot].lives.len() - 1)
     }
 
-    fn execute(&mut self, at: Millis, region: &str, stack: &str, name: &str, fails: bool) -> Result<Accepted, Failure> {
+    fn execute(
+        &mut self,
+        at: Millis,
+        (region, stack, name): (&str, &str, &str),
+        token: &str,
+        fails: bool,
+    ) -> Result<Accepted, Failure> {
         let (slot, life) = self.find(region, stack, at).ok_or_else(|| absent(stack))?;
         let length = self.length(&[region, stack, name], at);
         let dice = self.dice;
@@ -386,6 +411,7 @@ impl Stacks {
         let (content, id, changes) = (set.content.clone(), set.id.clone(), set.changes.clone());
         // The others were made against a stack that is no longer so.
         found.change_sets.retain(|c| c.id == id);
+        token.clone_into(&mut found.token);
         let create = found.status(at) == "REVIEW_IN_PROGRESS";
         if fails {
             found.fail((at, length), stack_name, create, &changes, dice);
@@ -411,7 +437,7 @@ impl Stacks {
         Ok(Accepted::Applied(String::new()))
     }
 
-    fn delete(&mut self, at: Millis, region: &str, stack: &str) -> Result<Accepted, Failure> {
+    fn delete(&mut self, at: Millis, region: &str, stack: &str, token: &str) -> Result<Accepted, Failure> {
         // Deleting what is not there, or is already on its way out, is no error.
         let Some((slot, life)) = self.find(region, stack, at) else { return Ok(Accepted::Repeated(String::new())) };
         let length = self.length(&[region, stack], at);
@@ -429,6 +455,7 @@ impl Stacks {
             _ => length,
         };
         found.forget_after(at);
+        token.clone_into(&mut found.token);
         found.become_at(at, "DELETE_IN_PROGRESS", "User Initiated", name, dice);
         let mut resources = found.content.as_ref().map(|c| c.resources.clone()).unwrap_or_default();
         resources.reverse();

@@ -72,7 +72,8 @@ struct Group {
 enum Watched {
     /// Monitor and slot of the stack.
     Stacks(Vec<(MonitorId, usize)>),
-    Metrics(Vec<(MonitorId, Gauge)>),
+    /// Monitor, what it reads, and the health check whose status that is.
+    Metrics(Vec<(MonitorId, Gauge, Option<String>)>),
     Probe(MonitorId, Box<Probe>),
     Servers(Box<Servers>),
 }
@@ -401,8 +402,8 @@ impl World {
             Query::Stack { region, stack } => self.read(now, region, &["stack", region, stack], |seen| {
                 Ok(Answer::Stack(self.stacks.describe(region, stack, seen)))
             }),
-            Query::StackEvents { region, stack } => self.read(now, region, &["events", region, stack], |seen| {
-                self.stacks.events(region, stack, seen).map(Answer::StackEvents)
+            Query::StackEvents { region, stack, after } => self.read(now, region, &["events", region, stack], |seen| {
+                self.stacks.events(region, stack, after.as_deref(), seen).map(Answer::StackEvents)
             }),
             Query::ChangeSet { region, stack, change_set } => {
                 self.read(now, region, &["change-set", region, stack, change_set], |seen| {
@@ -465,7 +466,9 @@ impl World {
                     let status = self.stacks.status(slot, seen).unwrap_or("ABSENT");
                     Reading { at: seen, value: Value::Status(status.to_owned()) }
                 };
-                (now + latency, stacks.iter().map(|(m, slot)| (*m, look(*slot))).collect())
+                let readings = stacks.iter().map(|(m, slot)| (*m, look(*slot))).collect();
+                let sights = stacks.iter().filter_map(|(m, slot)| self.stacks.sight(*m, *slot, seen)).collect();
+                return (now + latency, Ok(Answer::Stacks(readings, sights)));
             }
             Watched::Metrics(gauges) => {
                 let scene = Scene {
@@ -476,8 +479,12 @@ impl World {
                     regions: self.regions.names().len(),
                     route53: self.route53,
                 };
-                let mut read = |m: MonitorId, gauge| self.metrics.read(m, gauge, now, scene);
-                (now + latency, gauges.iter().map(|(m, gauge)| (*m, read(*m, *gauge))).collect())
+                let checks = &self.checks;
+                let mut read = |m: MonitorId, gauge, check: Option<&str>| {
+                    let reading = self.metrics.read(m, gauge, now, scene);
+                    check.map_or(reading.clone(), |id| put_into_words(checks, id, reading, now))
+                };
+                (now + latency, gauges.iter().map(|(m, gauge, check)| (*m, read(*m, *gauge, check.as_deref()))).collect())
             }
         };
         (answered, Ok(Answer::Readings(readings)))
@@ -509,6 +516,17 @@ impl World {
     }
 }
 
+/// The status of a health check, with what it makes of its endpoint's.
+fn put_into_words(checks: &Checks, id: &str, reading: Reading, now: Millis) -> Reading {
+    let value = match (checks.get(id, now), reading.value) {
+        (Ok(check), _) if check.disabled => return Reading { at: now, value: Value::Status(check.word(true).to_owned()) },
+        (Ok(check), Value::Number(status)) => Value::Status(check.word(status > 0).to_owned()),
+        (Ok(_), other) => other,
+        (Err(failure), _) => Value::Missing(failure.message),
+    };
+    Reading { value, ..reading }
+}
+
 /// What came of a call, for the log.
 fn outcome(result: &Result<Accepted, Failure>) -> Outcome {
     match result {
@@ -533,9 +551,10 @@ fn groups(dice: Dice, plan: &Plan, checks: &Checks, regions: &mut Regions, stack
                 Watched::Stacks(named.map(|(m, stack)| (m, stacks.slot(&poll.region, stack))).collect())
             }
             PollKind::Metrics => {
-                let metrics = sources.filter_map(|(m, s)| if let Source::Metric(metric) = s { Some((m, metric)) } else { None });
                 let mut gauge = |m, metric| Gauge::new(m, &poll.region, metric, plan, checks, regions);
-                Watched::Metrics(metrics.map(|(m, metric)| (m, gauge(m, metric))).collect())
+                let check = |s: &Source| if let Source::HealthCheck { id, .. } = s { Some(id.clone()) } else { None };
+                let metrics = sources.filter_map(|(m, s)| Some((m, gauge(m, s.metric()?), check(s))));
+                Watched::Metrics(metrics.collect())
             }
             PollKind::Probe => {
                 let mut probes = sources.filter_map(|(m, s)| if let Source::Http(http) = s { Some((m, http)) } else { None });

@@ -94,6 +94,7 @@ fn monitor(title: &str, kind: &str, value: &str, limit: &str, age_ms: i64) -> Mo
         region: None,
         kind: kind.into(),
         value: value.into(),
+        detail: String::new(),
         freshness: Freshness::Fresh,
         level: Level::Ok,
         age_ms: Some(age_ms),

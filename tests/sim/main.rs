@@ -9,9 +9,9 @@ use cutover::cloud::{
     Answer, Call, ChangeSetInfo, Effect, FailureKind, Millis, Query, Reading, Receipt, StackInfo, Value, poll_groups,
 };
 use cutover::plan::{
-    AliasTarget, Availability, Connection, Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Family, Fault,
-    FaultAt, FaultKind, HttpSource, Lost, Manifest, Measure, MetricSource, Monitor, Objectives, Plan, Protocol, RecordSet,
-    Region, Role, Scenario, Source, Traffic, Unit,
+    AliasTarget, Asks, Availability, Connection, Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Family, Fault,
+    FaultAt, FaultKind, HttpSource, Lost, Manifest, Measure, Metric, MetricSource, Monitor, Objectives, Plan, Protocol,
+    RecordSet, Region, Role, Scenario, Source, Traffic, Unit,
 };
 use cutover::run::event::Event;
 use cutover::sim::{CallRecord, Deed, Outcome, World};
@@ -53,10 +53,12 @@ fn record(set: &str, weight: u8, ttl: u32) -> RecordSet {
 
 fn metric(replication: bool) -> Source {
     Source::Metric(MetricSource {
-        namespace: "AWS/Test".into(),
-        metric: "M".into(),
-        dimensions: Vec::new(),
-        stat: "Maximum".into(),
+        asks: Asks::Metric(Metric {
+            namespace: "AWS/Test".into(),
+            name: "M".into(),
+            dimensions: Vec::new(),
+            stat: "Maximum".into(),
+        }),
         period_ms: 60_000,
         unit: Unit::Count,
         scale: 1_000_000,
@@ -229,7 +231,7 @@ impl Sim {
             poll_groups(&self.plan).iter().position(|g| g.monitors.contains(&monitor)).expect("every monitor is in a group");
         let (answered, event) = self.world.perform(START + at, &Effect::Ask(Query::Poll(group)));
         let reading = match event {
-            Event::Answer { result: Ok(Answer::Readings(readings)), .. } => {
+            Event::Answer { result: Ok(Answer::Readings(readings) | Answer::Stacks(readings, _)), .. } => {
                 Ok(readings.into_iter().find(|(m, _)| *m == monitor).expect("a group reads all its monitors").1)
             }
             Event::Answer { result: Err(failure), .. } => Err(failure),
@@ -464,7 +466,7 @@ fn a_million_polls_are_quick() {
     for tick in 0..200_000 {
         for group in 0..5 {
             let (_, event) = world.perform(START + tick * 5_000, &Effect::Ask(Query::Poll(group)));
-            if let Event::Answer { result: Ok(Answer::Readings(found)), .. } = event {
+            if let Event::Answer { result: Ok(Answer::Readings(found) | Answer::Stacks(found, _)), .. } = event {
                 readings += found.len();
             }
         }

@@ -27,7 +27,7 @@ fn rule_19_a_stack_lives_from_change_set_to_deletion() {
     // 6 min, give or take a fifth.
     assert_eq!(sim.value(30_000 + 280_000, STACK), Value::Status("CREATE_IN_PROGRESS".into()));
     assert_eq!(sim.value(30_000 + 440_000, STACK), Value::Status("CREATE_COMPLETE".into()));
-    let query = Query::StackEvents { region: FRANKFURT.into(), stack: "app".into() };
+    let query = Query::StackEvents { region: FRANKFURT.into(), stack: "app".into(), after: None };
     let Ok(Answer::StackEvents(events)) = sim.ask(500_000, query) else { panic!() };
     assert!(events.is_sorted_by(|a, b| a.at >= b.at), "newest first (rule 21)");
     assert_eq!(events.len(), 7);
@@ -161,7 +161,7 @@ fn a_calm_drill_has_no_failed_probe_and_plausible_latencies() {
 }
 
 fn events(sim: &mut Sim, at: i64, stack: &str) -> Vec<(String, String, String)> {
-    match sim.ask(at, Query::StackEvents { region: FRANKFURT.into(), stack: stack.into() }) {
+    match sim.ask(at, Query::StackEvents { region: FRANKFURT.into(), stack: stack.into(), after: None }) {
         Ok(Answer::StackEvents(mut events)) => {
             events.reverse();
             events.into_iter().map(|e| (e.logical_id, e.status, e.reason)).collect()
@@ -253,6 +253,35 @@ fn rule_16_a_replica_that_does_not_replicate_says_what_its_database_says() {
     let drift: Vec<i64> = (10..40).map(|m| idle.number(m * 60_000, LAG) / 1_000_000).collect();
     let (least, most) = (drift.iter().min().unwrap(), drift.iter().max().unwrap());
     assert!(*least < 65 && (235..=300).contains(most), "an idle primary drifts up to five minutes: {drift:?}");
+}
+
+#[test]
+fn a_health_check_says_what_it_makes_of_its_endpoint() {
+    let check = |inverted, disabled| {
+        let plan = plan_of(Vec::new(), |plan| {
+            let Source::Metric(status) = metric(false) else { unreachable!() };
+            let check = Source::HealthCheck { id: "probing".into(), status };
+            plan.monitors.push(monitor("check", Some("us-east-1"), check));
+            plan.drill.metrics.insert(plan.monitors.len() - 1, DrillMetric::HealthCheck("probing".into()));
+            let probing = DrillHealthCheck { inverted, disabled, ..probing(FRANKFURT) };
+            plan.drill.health_checks = vec![DrillHealthCheck { id: "probing".into(), ..probing }];
+        });
+        let id = plan.monitors.len() - 1;
+        Sim::new(plan, vec![fault(600_000, None, FaultKind::RegionDown(FRANKFURT.into()))]).and_then_value(id)
+    };
+    assert_eq!(check(false, false), ["healthy", "unhealthy"]);
+    assert_eq!(check(true, false), ["unhealthy (inverted: the endpoint answers)", "healthy (inverted: the endpoint fails)"]);
+    assert_eq!(check(false, true), ["disabled: counts as healthy"; 2]);
+}
+
+impl Sim {
+    /// The words of a monitor before and after what goes wrong in the tenth minute.
+    fn and_then_value(mut self, id: usize) -> [String; 2] {
+        [300_000, 1_200_000].map(|at| match self.value(at, id) {
+            Value::Status(word) => word,
+            other => panic!("{other:?}"),
+        })
+    }
 }
 
 #[test]

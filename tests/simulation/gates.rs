@@ -134,7 +134,7 @@ fn too_old_ms(plan: &Plan, condition: &Condition) -> i64 {
     let together = group.monitors.iter().map(|m| plan.monitors[*m].every_ms).max().unwrap();
     let period = together.max((condition.for_ms / 500).min(60_000));
     match &plan.monitors[condition.monitor].source {
-        Source::Metric(metric) => 3 * period.max(metric.period_ms) + 120_000,
+        Source::Metric(metric) | Source::HealthCheck { status: metric, .. } => 3 * period.max(metric.period_ms) + 120_000,
         Source::Http(http) => 3 * period + http.timeout_ms,
         Source::Stack { .. } => 3 * period + 5_000,
         Source::Dns(dns) => 3 * (period + dns.timeout_ms),

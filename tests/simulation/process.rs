@@ -101,7 +101,9 @@ impl Story {
     /// Lets an engine take in an event.
     pub fn handle(&mut self, engine: usize, event: Event) -> Result<(), String> {
         let process = &mut self.engines[engine];
-        if let Event::Answer { query: Query::Poll(_), result: Ok(Answer::Readings(readings)) } = &event {
+        if let Event::Answer { query: Query::Poll(_), result: Ok(Answer::Readings(readings) | Answer::Stacks(readings, _)) } =
+            &event
+        {
             for (monitor, reading) in readings {
                 process.readings.came(self.now, *monitor, reading);
             }

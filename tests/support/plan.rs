@@ -1,6 +1,6 @@
 //! A plan with nothing but monitors, built by hand: these tests are not about the loader.
 
-use cutover::plan::{Availability, DrillWorld, Manifest, MetricSource, Monitor, Objectives, Plan, Source, Unit};
+use cutover::plan::{Asks, Availability, DrillWorld, Manifest, Metric, MetricSource, Monitor, Objectives, Plan, Source, Unit};
 
 pub const REGION: &str = "eu-central-1";
 
@@ -33,10 +33,12 @@ pub fn monitor(name: &str, source: Source) -> Monitor {
 
 pub fn metric(namespace: &str, metric: &str, dimension: &str, scale: i64, absent_is_zero: bool) -> Source {
     Source::Metric(MetricSource {
-        namespace: namespace.into(),
-        metric: metric.into(),
-        dimensions: vec![("Of".into(), dimension.into())],
-        stat: "Maximum".into(),
+        asks: Asks::Metric(Metric {
+            namespace: namespace.into(),
+            name: metric.into(),
+            dimensions: vec![("Of".into(), dimension.into())],
+            stat: "Maximum".into(),
+        }),
         period_ms: 60_000,
         unit: Unit::Time,
         scale,

@@ -6,7 +6,7 @@ use super::fields::Fields;
 use super::files::check_path;
 use super::node::{At, Data, Node};
 use super::problem::show;
-use super::{Reader, monitors, records};
+use super::{Reader, metrics, records};
 use crate::plan::{Action, HealthCheck, Quantity, ROUTE53_REGION, Records, Shift, StackAction, StackChange, Switch, Undo, Unit};
 
 /// The actions of any step.
@@ -109,7 +109,7 @@ fn switch(cx: &mut Context, node: &Node) -> Read<Switch> {
         Some(text)
     });
     let metric = f.need(cx, "name", Context::words);
-    let dimensions = f.maybe(cx, "dimensions", monitors::pairs).unwrap_or_default();
+    let dimensions = f.maybe(cx, "dimensions", metrics::pairs).unwrap_or_default();
     let value = f.need(cx, "value", |cx, n| cx.quantity(n, Unit::Count)).map(|q: Quantity| q.micros);
     f.finish(cx);
     Some(Switch {
@@ -141,7 +141,7 @@ fn stack(r: &mut Reader<'_>, node: &Node) -> Read<StackAction> {
     } else {
         let node = f.need(&mut r.cx, "template", |_, n| Some(n));
         let template = node.and_then(|n| template(r, n));
-        let parameters = f.maybe(&mut r.cx, "parameters", monitors::pairs).unwrap_or_default();
+        let parameters = f.maybe(&mut r.cx, "parameters", metrics::pairs).unwrap_or_default();
         let capabilities = f.maybe(&mut r.cx, "capabilities", capabilities).unwrap_or_default();
         template.map(|(template_path, template)| StackChange::Apply {
             template,

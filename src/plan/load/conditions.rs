@@ -100,7 +100,7 @@ fn test(cx: &mut Context, f: &mut Fields<'_>, source: Option<&Source>) -> Read<T
                 cx.error_help(node.at, "a metric has a value, not a state", Some("write `below:` or `above:`".to_owned()));
                 return None;
             }
-            (Source::Http(_), State::Absent) => {
+            (Source::Http(_) | Source::HealthCheck { .. }, State::Absent) => {
                 cx.error_help(node.at, "only a stack can be absent", Some("write `is: healthy`".to_owned()));
                 return None;
             }
@@ -112,7 +112,7 @@ fn test(cx: &mut Context, f: &mut Fields<'_>, source: Option<&Source>) -> Read<T
                 );
                 return None;
             }
-            (Source::Stack { .. } | Source::Http(_), _) => {}
+            (Source::Stack { .. } | Source::Http(_) | Source::HealthCheck { .. }, _) => {}
         }
         return Some(Test::Is(state));
     }
@@ -129,7 +129,7 @@ fn test(cx: &mut Context, f: &mut Fields<'_>, source: Option<&Source>) -> Read<T
         (Some(stat), _) => stat,
         // What was said about the statistic is wrong and recorded.
         (None, _) if stat_at.is_some() => return None,
-        (None, Source::Metric(_) | Source::Stack { .. } | Source::Dns(_)) => (node.at, Stat::Last),
+        (None, Source::Metric(_) | Source::Stack { .. } | Source::HealthCheck { .. } | Source::Dns(_)) => (node.at, Stat::Last),
         (None, Source::Http(_)) => {
             cx.error_help(
                 node.at,
@@ -160,6 +160,10 @@ pub fn unit_of(cx: &mut Context, at: At, source: &Source, stat: Stat) -> Read<Un
     match (source, stat) {
         (Source::Stack { .. }, _) => {
             cx.error_help(at, "a stack has a state, not a value", Some("write `is: healthy` or `is: absent`".to_owned()));
+            None
+        }
+        (Source::HealthCheck { .. }, _) => {
+            cx.error_help(at, "a health check has a state, not a value", Some("write `is: healthy`".to_owned()));
             None
         }
         (Source::Http(_), Stat::Errors) => Some(Unit::Share),

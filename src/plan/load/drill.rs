@@ -7,14 +7,16 @@ use super::fields::Fields;
 use super::monitors::check_vantage;
 use super::node::{At, Node};
 use super::problem::show;
-use super::{monitors, records};
+use super::{metrics as sources, records};
 use crate::plan::{
-    Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, MetricSource, MonitorId, Opening, RecordSet, Source,
+    Asks, Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, MetricSource, MonitorId, Opening, RecordSet, Source,
     StepId, Unit,
 };
 
 /// What a replication lag is in a drill when the plan does not say, in microseconds.
 const LAG_US: i64 = 20_000_000;
+/// What a database's replica lags in a drill when the plan does not say, in microseconds.
+const REPLICA_US: i64 = 400_000;
 /// Users' requests per second when the plan does not say.
 const REQUESTS_PER_SECOND: u32 = 40;
 /// How long a stack operation takes when the plan does not say, in milliseconds.
@@ -30,8 +32,11 @@ pub fn read(cx: &mut Context, node: Option<&Node>) -> Drill {
     let mut world = DrillWorld { requests_per_second: REQUESTS_PER_SECOND, stack_ms: STACK_MS, ..DrillWorld::default() };
     let scenario = node.and_then(|node| fill(cx, node, &mut world));
     for (id, monitor) in cx.monitors.iter().enumerate() {
-        if let Some(Source::Metric(metric)) = monitor.as_ref().map(|m| &m.source) {
-            let usual = usual(metric, &world.health_checks);
+        if let Some(metric) = monitor.as_ref().and_then(|m| m.source.metric()) {
+            let usual = match &monitor.as_ref().map(|m| &m.source) {
+                Some(Source::HealthCheck { id, .. }) => DrillMetric::HealthCheck(id.clone()),
+                _ => usual(metric, &world.health_checks),
+            };
             world.metrics.entry(id).or_insert(usual);
         }
     }
@@ -40,11 +45,15 @@ pub fn read(cx: &mut Context, node: Option<&Node>) -> Drill {
 
 /// What a metric reads of which the plan says nothing.
 fn usual(metric: &MetricSource, checks: &[DrillHealthCheck]) -> DrillMetric {
-    if metric.replication {
-        return DrillMetric::Lag(LAG_US);
-    }
-    let status = (metric.namespace.as_str(), metric.metric.as_str()) == ("AWS/Route53", "HealthCheckStatus");
-    let id = metric.dimensions.iter().find(|(name, _)| name == "HealthCheckId").map(|(_, id)| id).filter(|_| status);
+    let Asks::Metric(of) = &metric.asks else { return DrillMetric::Value(0) };
+    let id = match (of.namespace.as_str(), of.name.as_str()) {
+        ("AWS/RDS", "ReplicaLag") if metric.replication => {
+            return DrillMetric::ReplicaLag { usual_us: REPLICA_US, database: Database::Mysql, idle: false };
+        }
+        _ if metric.replication => return DrillMetric::Lag(if metric.scale == 1_000 { REPLICA_US } else { LAG_US }),
+        ("AWS/Route53", "HealthCheckStatus") => of.dimensions.iter().find(|(name, _)| name == "HealthCheckId").map(|(_, id)| id),
+        _ => None,
+    };
     match id.filter(|id| checks.iter().any(|c| c.id == **id)) {
         Some(id) => DrillMetric::HealthCheck(id.clone()),
         None => DrillMetric::Value(0),
@@ -119,7 +128,7 @@ fn switch(cx: &mut Context, node: &Node) -> Read<DrillSwitch> {
     let region = f.need(cx, "region", Context::region);
     let namespace = f.need(cx, "namespace", Context::words);
     let metric = f.need(cx, "name", Context::words);
-    let dimensions = f.maybe(cx, "dimensions", monitors::pairs).unwrap_or_default();
+    let dimensions = f.maybe(cx, "dimensions", sources::pairs).unwrap_or_default();
     let fails_at = f.need(cx, "fails-at", |cx, n| cx.quantity(n, Unit::Count));
     f.finish(cx);
     Some(DrillSwitch { region: region?, namespace: namespace?, metric: metric?, dimensions, fails_at: fails_at?.micros })
@@ -179,9 +188,9 @@ fn metrics(cx: &mut Context, node: &Node, checks: &[DrillHealthCheck]) -> Read<M
     let mut pending = Vec::new();
     for (key, node) in cx.entries(node)? {
         let Some(id) = cx.monitor_named(key.at, &key.text) else { continue };
-        let unit = match cx.monitors.get(id).and_then(Option::as_ref).map(|m| &m.source) {
-            Some(Source::Metric(metric)) => metric.unit,
-            Some(Source::Stack { .. } | Source::Http(_) | Source::Dns(_)) => {
+        let unit = match cx.monitors.get(id).and_then(Option::as_ref).map(|m| m.source.metric()) {
+            Some(Some(metric)) => metric.unit,
+            Some(None) => {
                 cx.error(key.at, format!("`{}` is no metric monitor", show(&key.text)));
                 continue;
             }
@@ -198,8 +207,8 @@ fn metrics(cx: &mut Context, node: &Node, checks: &[DrillHealthCheck]) -> Read<M
     }
     for (at, behind) in pending {
         let named = !matches!(out.get(&behind), None | Some(DrillMetric::Lag(_)));
-        let replicates = matches!(cx.monitors.get(behind).and_then(Option::as_ref).map(|m| &m.source),
-            Some(Source::Metric(metric)) if metric.replication || out.contains_key(&behind));
+        let source = cx.monitors.get(behind).and_then(Option::as_ref).and_then(|m| m.source.metric());
+        let replicates = source.is_some_and(|metric| metric.replication || out.contains_key(&behind));
         if named || !replicates {
             cx.error(at, "what is pending follows a monitor that reads a `lag`, and this one does not");
         }

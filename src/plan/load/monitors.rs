@@ -4,8 +4,8 @@ use super::context::{Context, Read};
 use super::fields::Fields;
 use super::node::{At, Data, Node};
 use super::problem::show;
-use super::{conditions, dns, value};
-use crate::plan::{Connection, Family, HttpSource, Limit, Measure, MetricSource, Monitor, Protocol, Source, Unit, Vantage};
+use super::{conditions, dns, metrics};
+use crate::plan::{Connection, Family, HttpSource, Limit, Measure, Monitor, Protocol, ROUTE53_REGION, Source, Vantage};
 
 /// Most vantage points; more would be no plan, and their lists are searched.
 const VANTAGES_MAX: usize = 50;
@@ -74,22 +74,32 @@ fn monitor(cx: &mut Context, node: &Node, name: &str) -> Read<Monitor> {
     let mut f = Fields::of(cx, node, format!("the monitor `{}`", show(name)))?;
     let title = f.maybe(cx, "title", Context::words).unwrap_or_else(|| name.to_owned());
     let every = f.maybe(cx, "every", |cx, n| cx.duration_ms_in(n, EVERY_MS.0, EVERY_MS.1));
-    let source = f.exactly_one(cx, "source", &["stack", "metric", "s3-replication", "http", "dns"]);
+    let source =
+        f.exactly_one(cx, "source", &["stack", "metric", "s3-replication", "rds-replica", "health-check", "http", "dns"]);
     let (source, region, default_ms) = match source {
         Some(("stack", n)) => {
             let stack = cx.words(n).map(|stack| Source::Stack { stack });
             (stack, f.need(cx, "region", Context::region).map(Some), 10_000)
         }
         Some(("metric", n)) => {
-            let metric = metric(cx, n).map(Source::Metric);
+            let metric = metrics::metric(cx, n).map(Source::Metric);
             (metric, f.need(cx, "region", Context::region).map(Some), 60_000)
         }
         Some(("s3-replication", n)) => {
             f.refuse(cx, "region", "which region it is read in follows from the metric");
-            match replication(cx, n) {
+            match metrics::replication(cx, n) {
                 Some((metric, region)) => (Some(Source::Metric(metric)), Some(Some(region)), 60_000),
                 None => (None, None, 60_000),
             }
+        }
+        Some(("rds-replica", n)) => {
+            let metric = metrics::replica(cx, n).map(Source::Metric);
+            (metric, f.need(cx, "region", Context::region).map(Some), 60_000)
+        }
+        Some(("health-check", n)) => {
+            f.refuse(cx, "region", "CloudWatch has the status of health checks in us-east-1 only");
+            let check = metrics::health_check(cx, n).map(|(id, status)| Source::HealthCheck { id, status });
+            (check, Some(Some(ROUTE53_REGION.to_owned())), 60_000)
         }
         Some(("dns", n)) => (dns::read(cx, n, &mut f).map(Source::Dns), Some(None), 10_000),
         Some((_, n)) => (http(cx, n, &mut f).map(Source::Http), Some(f.maybe(cx, "region", Context::region)), 5_000),
@@ -111,129 +121,6 @@ fn monitor(cx: &mut Context, node: &Node, name: &str) -> Read<Monitor> {
     f.finish(cx);
     let (name, every_ms) = (name.to_owned(), every.unwrap_or(default_ms));
     Some(Monitor { name, title, source: source?, region: region?, every_ms, limit, holds })
-}
-
-fn metric(cx: &mut Context, node: &Node) -> Read<MetricSource> {
-    let mut f = Fields::of(cx, node, "the metric")?;
-    let namespace = f.need(cx, "namespace", Context::words);
-    let name = f.need(cx, "name", Context::words);
-    let dimensions = f.maybe(cx, "dimensions", pairs).unwrap_or_default();
-    let stat = f.need(cx, "stat", cloudwatch_stat);
-    let period = f.maybe(cx, "period", |cx, n| {
-        let ms = cx.duration_ms_in(n, 1_000, 86_400_000)?;
-        // CloudWatch knows these periods and no others.
-        if matches!(ms, 1_000 | 5_000 | 10_000 | 20_000 | 30_000) || ms % 60_000 == 0 {
-            return Some((n.at, ms));
-        }
-        cx.error_help(
-            n.at,
-            "CloudWatch has no such period",
-            Some("write `1s`, `5s`, `10s`, `20s`, `30s` or whole minutes".to_owned()),
-        );
-        None
-    });
-    let units = [
-        ("seconds", (Unit::Time, 1_000_000)),
-        ("milliseconds", (Unit::Time, 1_000)),
-        ("percent", (Unit::Share, 10_000)),
-        ("count", (Unit::Count, 1_000_000)),
-    ];
-    let unit = f.need(cx, "unit", |cx, n| cx.word(n, &units));
-    let absent = f.maybe(cx, "absent", |cx, n| cx.word(n, &[("zero", ())]));
-    f.finish(cx);
-    let namespace = namespace?;
-    if let Some((at, ms)) = period
-        && ms < 60_000
-        && namespace.starts_with("AWS/")
-    {
-        cx.error_help(at, "AWS publishes its own metrics once a minute", Some("write `60s` or more".to_owned()));
-    }
-    let (unit, scale) = unit?;
-    Some(MetricSource {
-        namespace,
-        metric: name?,
-        dimensions,
-        stat: stat?,
-        period_ms: period.map_or(60_000, |(_, ms)| ms),
-        unit,
-        scale,
-        replication: false,
-        absent_is_zero: absent.is_some(),
-    })
-}
-
-/// Text → text, sorted.
-pub fn pairs(cx: &mut Context, node: &Node) -> Read<Vec<(String, String)>> {
-    let mut out = Vec::new();
-    for (key, value) in cx.entries(node)? {
-        if let Some(value) = cx.scalar(value) {
-            out.push((key.text.clone(), value));
-        }
-    }
-    out.sort();
-    Some(out)
-}
-
-fn cloudwatch_stat(cx: &mut Context, node: &Node) -> Read<String> {
-    const PLAIN: [&str; 6] = ["Average", "Sum", "Minimum", "Maximum", "SampleCount", "IQM"];
-    let text = cx.words(node)?;
-    let percentile = |prefix: &str| text.strip_prefix(prefix).and_then(value::decimal).is_some_and(|p| p <= 100_000_000);
-    if PLAIN.contains(&text.as_str()) || ["p", "tm", "wm", "tc", "ts"].iter().any(|p| percentile(p)) {
-        return Some(text);
-    }
-    let help = cx.suggest(&text, PLAIN);
-    cx.error_help(node.at, format!("CloudWatch has no statistic `{}`", show(&text)), help);
-    None
-}
-
-/// An S3 replication metric: where it is published and how it is read follows from which one it is (rule 14).
-fn replication(cx: &mut Context, node: &Node) -> Read<(MetricSource, String)> {
-    #[derive(Clone, Copy)]
-    enum Which {
-        Latency,
-        BytesPending,
-        OperationsPending,
-        OperationsFailed,
-    }
-    let words = [
-        ("latency", Which::Latency),
-        ("bytes-pending", Which::BytesPending),
-        ("operations-pending", Which::OperationsPending),
-        ("operations-failed", Which::OperationsFailed),
-    ];
-    let mut f = Fields::of(cx, node, "the replication")?;
-    let source = f.need(cx, "source", Context::words);
-    let destination = f.need(cx, "destination", Context::words);
-    let rule = f.need(cx, "rule", Context::words);
-    let source_region = f.need(cx, "source-region", Context::region);
-    let destination_region = f.need(cx, "destination-region", Context::region);
-    let which = f.need(cx, "metric", |cx, n| cx.word(n, &words));
-    f.finish(cx);
-    let (source_region, destination_region) = (source_region?, destination_region?);
-    let which = which?;
-    let (name, stat, region) = match which {
-        Which::Latency => ("ReplicationLatency", "Maximum", destination_region),
-        Which::BytesPending => ("BytesPendingReplication", "Maximum", destination_region),
-        Which::OperationsPending => ("OperationsPendingReplication", "Maximum", destination_region),
-        Which::OperationsFailed => ("OperationsFailedReplication", "Sum", source_region),
-    };
-    let latency = matches!(which, Which::Latency);
-    let metric = MetricSource {
-        namespace: "AWS/S3".to_owned(),
-        metric: name.to_owned(),
-        dimensions: vec![
-            ("DestinationBucket".to_owned(), destination?),
-            ("RuleId".to_owned(), rule?),
-            ("SourceBucket".to_owned(), source?),
-        ],
-        stat: stat.to_owned(),
-        period_ms: 60_000,
-        unit: if latency { Unit::Time } else { Unit::Count },
-        scale: 1_000_000,
-        replication: latency,
-        absent_is_zero: matches!(which, Which::OperationsFailed),
-    };
-    Some((metric, region))
 }
 
 fn http(cx: &mut Context, node: &Node, f: &mut Fields<'_>) -> Read<HttpSource> {

@@ -18,10 +18,13 @@ pub struct MonitorView {
     pub title: String,
     /// Region, if it belongs to one.
     pub region: Option<String>,
-    /// Kind: `stack`, `metric`, `http`, `dns`.
+    /// Kind: `stack`, `metric`, `health-check`, `http`, `dns`.
     pub kind: String,
     /// Newest value for people; for probes median and 95th percentile, for names how many servers moved.
     pub value: String,
+    /// What is behind the value, such as the newest event of a stack that moves; may be empty.
+    #[serde(default)]
+    pub detail: String,
     /// Freshness.
     pub freshness: Freshness,
     /// Gravity of the value against the monitor's limit.

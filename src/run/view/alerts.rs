@@ -6,7 +6,7 @@ use crate::plan::{Quantity, Source, Unit, format_ms};
 use crate::run::decide::Ctx;
 use crate::run::snapshot::{AlertView, Level, StepState};
 use crate::run::state::CallState;
-use crate::run::{gate, outage};
+use crate::run::{gate, outage, stacks};
 
 /// An alert with the key by which it is acknowledged; its text changes with the numbers in it.
 pub struct KeyedAlert {
@@ -68,6 +68,9 @@ pub fn alerts(ctx: Ctx<'_>) -> Vec<KeyedAlert> {
     }
     if let Some((level, text)) = availability::alert(ctx) {
         add("error budget".into(), level, text, ctx.now);
+    }
+    for change in stacks::foreign(ctx) {
+        add(change.key, Level::Caution, change.text, change.since);
     }
     for (group, throttled) in ctx.watch.throttled() {
         let service = if group.kind == PollKind::Stacks { "CloudFormation" } else { "CloudWatch" };

@@ -41,12 +41,15 @@ pub fn content(snapshot: &Snapshot, theme: &Theme, chosen: Option<usize>, width:
 /// What the table may have had to cut.
 fn in_full(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     let mut out = Vec::new();
-    for monitor in snapshot.monitors.iter().filter(|monitor| text::width(&monitor.value) > VALUE) {
+    let told = |monitor: &&MonitorView| text::width(&monitor.value) > VALUE || !monitor.detail.is_empty();
+    for monitor in snapshot.monitors.iter().filter(told) {
         out.push(Line::default());
         out.push(Line::styled(text::cut(&monitor.title, width, theme.glyphs.ellipsis), theme.dim()));
         let style = theme.reading(monitor.freshness, monitor.level);
-        let parts = text::wrap(&monitor.value, width.saturating_sub(2));
-        out.extend(parts.into_iter().map(|part| Line::styled(format!("  {part}"), style)));
+        for sentence in [&monitor.value, &monitor.detail].into_iter().filter(|sentence| !sentence.is_empty()) {
+            let parts = text::wrap(sentence, width.saturating_sub(2));
+            out.extend(parts.into_iter().map(|part| Line::styled(format!("  {part}"), style)));
+        }
     }
     out
 }
