@@ -18,7 +18,7 @@ fn names(count: usize) -> Vec<String> {
 
 /// Latencies as they are: around 20 ms, with a failure now and then. No dice, so that sizes are the same every time.
 fn number(monitor: usize, ordinal: i64) -> Option<i64> {
-    let bits = (ordinal % 1_000_003 * 654_435 + monitor as i64 * 40_503) % 1_000_003;
+    let bits = (ordinal % 1_000_003 * 654_435 + i64::try_from(monitor).unwrap() * 40_503) % 1_000_003;
     (bits % 997 != 5).then_some(18_000 + bits % 4_001)
 }
 
