@@ -66,9 +66,8 @@ fn charted() -> Snapshot {
         }
         let wave = 11_000 + ordinal * 37 % 2_000;
         let number = match back {
-            60..90 => None,
+            60..90 | 7_200..7_320 => None,
             90..180 => Some(wave + 14_000 - (back - 135).abs() * 200),
-            7_200..7_320 => None,
             _ => Some(wave),
         };
         if let Some(minute) = gathering.add(at, number) {

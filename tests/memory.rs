@@ -79,7 +79,6 @@ async fn memory_is_flat_from_the_second_day_to_the_last() {
     assert!(snapshot.result.is_some(), "{:?}", snapshot.status);
     for monitor in &snapshot.monitors {
         samples += monitor.chart.past.run.iter().map(|point| u64::from(point.samples)).sum::<u64>();
-        assert!(monitor.chart.samples.len() <= 2_000 && monitor.chart.past.run.len() <= 512);
     }
     drop(snapshot);
     days.push(resident_kb());

@@ -255,7 +255,9 @@ impl Writer {
         }
         // Once an hour: a little more is kept than is promised.
         let drops = self.newest.saturating_sub(self.dropped) >= SPAN_MS[0];
-        let oldest = drops.then(|| self.newest.saturating_sub(KEEP_MS + SPAN_MS[0]));
+        let oldest = self.newest.saturating_sub(KEEP_MS + SPAN_MS[0]);
+        // A drill that runs as fast as it can is days further by now: what would go at once is not written first.
+        self.done.retain(|(table, _, pack)| *table != Table::Samples || pack.begins >= oldest);
         let outcome = self.open().and_then(|()| {
             let Some(store) = &mut self.store else { return Ok(()) };
             let done = self.done.iter().map(|(table, monitor, pack)| (*table, *monitor, pack));
@@ -263,7 +265,7 @@ impl Writer {
                 let changed = packs.iter().enumerate().filter_map(|(monitor, p)| Some((monitor, p.as_ref()?)));
                 changed.filter(|(_, (_, changed))| *changed).map(move |(monitor, (pack, _))| (table, monitor, pack))
             });
-            store.write(done.chain(growing), oldest)
+            store.write(done.chain(growing), drops.then_some(oldest))
         });
         match outcome {
             Ok(()) => {

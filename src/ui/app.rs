@@ -101,6 +101,16 @@ fn next_open(work: &WorkView, item: usize) -> usize {
     (1..count).map(|by| (item + by) % count).find(|index| !work.items[*index].1).unwrap_or(item)
 }
 
+/// What is looked at in the zoomed signals.
+#[derive(Debug, Default)]
+struct Charting {
+    /// The monitor that is chosen, by its place.
+    monitor: usize,
+    /// Whether its chart is shown.
+    open: bool,
+    span: Span,
+}
+
 /// The state of the screen.
 #[derive(Debug)]
 pub struct App {
@@ -111,11 +121,7 @@ pub struct App {
     scroll: [Option<usize>; Panel::ALL.len()],
     /// Selected item of a checklist; `None`: the first that is not ticked.
     item: Option<usize>,
-    /// The monitor that is chosen in the zoomed signals, by its place.
-    monitor: usize,
-    /// Whether its chart is shown.
-    chart: bool,
-    span: Span,
+    charting: Charting,
     work: String,
     dialog: Option<Dialog>,
     dialog_scroll: usize,
@@ -141,9 +147,7 @@ impl App {
             zoom: false,
             scroll: [None; Panel::ALL.len()],
             item: None,
-            monitor: 0,
-            chart: false,
-            span: Span::default(),
+            charting: Charting::default(),
             work: String::new(),
             dialog: None,
             dialog_scroll: 0,
@@ -186,19 +190,19 @@ impl App {
     #[must_use]
     pub fn chosen(&self, snapshot: &Snapshot) -> Option<usize> {
         let last = snapshot.monitors.len().checked_sub(1)?;
-        (self.zoom && self.focus == Panel::Signals).then(|| self.monitor.min(last))
+        (self.zoom && self.focus == Panel::Signals).then(|| self.charting.monitor.min(last))
     }
 
     /// The monitor whose chart is shown.
     #[must_use]
     pub fn charted<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a MonitorView> {
-        snapshot.monitors.get(self.chosen(snapshot).filter(|_| self.chart)?)
+        snapshot.monitors.get(self.chosen(snapshot).filter(|_| self.charting.open)?)
     }
 
     /// How much time a chart shows.
     #[must_use]
     pub fn span(&self) -> Span {
-        self.span
+        self.charting.span
     }
 
     /// The dialog that is open.
@@ -553,14 +557,14 @@ impl App {
             Meaning::NextPanel => self.turn_to(turn(1)),
             Meaning::PreviousPanel => self.turn_to(turn(count - 1)),
             Meaning::Panel(number) => self.turn_to(Panel::ALL.get(number).copied().unwrap_or(self.focus)),
-            Meaning::Details if self.chosen(snapshot).is_some() => self.chart = !self.chart,
+            Meaning::Details if self.chosen(snapshot).is_some() => self.charting.open = !self.charting.open,
             Meaning::Zoom | Meaning::Details => {
                 self.zoom = !self.zoom;
-                self.chart = false;
+                self.charting.open = false;
             }
-            Meaning::Span => self.span = self.span.next(),
+            Meaning::Span => self.charting.span = self.charting.span.next(),
             Meaning::Back if self.result_open => self.result_open = false,
-            Meaning::Back if self.chart => self.chart = false,
+            Meaning::Back if self.charting.open => self.charting.open = false,
             Meaning::Back => {
                 self.zoom = false;
                 self.scroll[self.focus.index()] = None;
@@ -578,20 +582,20 @@ impl App {
 
     fn turn_to(&mut self, panel: Panel) {
         self.focus = panel;
-        self.chart = false;
+        self.charting.open = false;
     }
 
     /// Chooses another monitor, if that is what moves here. Below the last one the panel is scrolled like any other.
     fn choose_monitor(&mut self, by: isize, snapshot: &Snapshot) -> bool {
         let Some(at) = self.chosen(snapshot) else { return false };
         let to = at.saturating_add_signed(by).min(snapshot.monitors.len() - 1);
-        if !self.chart && to == at && by > 0 {
+        if !self.charting.open && to == at && by > 0 {
             return false;
         }
         let scrolled = self.scroll[self.focus.index()].take().is_some();
         // What was scrolled away comes back first.
         if !scrolled || by > 0 {
-            self.monitor = to;
+            self.charting.monitor = to;
         }
         true
     }

@@ -158,8 +158,9 @@ impl<'a> Plot<'a> {
         let count = i64::try_from(slots.len()).unwrap_or(1);
         let slot = |at: i64| usize::try_from(((at - from) * count / (until - from).max(1)).clamp(0, count - 1)).unwrap_or(0);
         for (point, length) in shown() {
-            for index in slot(point.at)..=slot(point.at + (length - 1).max(0)) {
-                match &mut slots[index] {
+            let last = slot(point.at + (length - 1).max(0));
+            for place in &mut slots[slot(point.at)..=last] {
+                match place {
                     Some(other) => other.absorb(point),
                     empty => *empty = Some(*point),
                 }
