@@ -239,7 +239,7 @@ impl Reader<'_> {
         if sections.of("phases").is_empty() {
             f.missing(cx, "phases");
         }
-        let traffic = sections.one(cx, "traffic").map(|n| header::traffic(cx, n)).flatten();
+        let traffic = sections.one(cx, "traffic").and_then(|n| header::traffic(cx, n));
         let service = traffic.as_ref().and_then(|t| t.service);
         let availability = sections.one(cx, "availability").map(|n| availability::read(cx, n, service));
         // Without its number of days a plan is as long as it may be, so that its phases are not reported too.

@@ -282,16 +282,11 @@ impl Vantage {
             self.unmeasured(last, minute.first);
         }
         match minute.bad {
-            Some((first, last)) if lost_ppm(minute) > allowed_ppm => match &mut self.stretch {
-                Some(stretch) => {
-                    stretch.last = last;
-                    stretch.after = minute.good_after;
-                }
-                None => {
-                    let before = minute.good_before.or(self.last_good).or(self.last).unwrap_or(first).min(first);
-                    self.stretch = Some(Stretch { before, first, last, after: minute.good_after });
-                }
-            },
+            Some((first, last)) if lost_ppm(minute) > allowed_ppm => {
+                let before = minute.good_before.or(self.last_good).or(self.last).unwrap_or(first).min(first);
+                let (before, first) = self.stretch.map_or((before, first), |going_on| (going_on.before, going_on.first));
+                self.stretch = Some(Stretch { before, first, last, after: minute.good_after });
+            }
             _ => {
                 if let Some(stretch) = self.stretch.take() {
                     let after = stretch.after.or(minute.good.map(|g| g.0)).unwrap_or(minute.first);

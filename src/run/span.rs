@@ -14,9 +14,9 @@ pub struct Span {
 /// Appends a span that begins no earlier than the last one of the list does.
 pub fn push(list: &mut Vec<Span>, span: Span) {
     match list.last_mut() {
-        Some(last) if span.from <= last.to => {
-            last.from = last.from.min(span.from);
-            last.to = last.to.max(span.to);
+        Some(newest) if span.from <= newest.to => {
+            newest.from = newest.from.min(span.from);
+            newest.to = newest.to.max(span.to);
         }
         _ => list.push(span),
     }

@@ -11,6 +11,7 @@ use crate::run::span::length;
 const PACE_MS: i64 = 3_600_000;
 
 /// What a screen shows of the error budget.
+#[must_use]
 pub fn availability(ctx: Ctx<'_>) -> AvailabilityView {
     let (plan, downtime) = (ctx.plan, &ctx.watch.downtime);
     let (service, regions) = downtime.down();
@@ -68,6 +69,7 @@ fn steps(ctx: Ctx<'_>, service: &Down) -> Vec<StepDownView> {
 }
 
 /// Whether the error budget wants attention.
+#[must_use]
 pub fn alert(ctx: Ctx<'_>) -> Option<(Level, String)> {
     let (service, _) = ctx.watch.downtime.down();
     let budget = ctx.plan.downtime_budget_ms();
