@@ -104,9 +104,10 @@ def fill_in(tmp_path, emulator, zone, regions):
     """Copies a plan of this folder whose names in angle brackets are the emulated world's."""
 
     def fill(name, **more):
-        always = {"account": emulator.account, "zone": zone}
-        # Not every plan has probes.
+        always = {"account": emulator.account}
+        # Not every plan has probes, or moves traffic.
         probed = {
+            "zone": zone,
             "users-port": str(regions["users"].port),
             "ireland": regions[IRELAND].address,
             "frankfurt": regions[FRANKFURT].address,
