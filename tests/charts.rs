@@ -199,3 +199,14 @@ fn v_is_for_charts_and_is_in_the_footer_only_there() {
     assert!(footer(&desk).contains("v span"), "{}", footer(&desk));
     press(&mut desk, "y", &snapshot);
 }
+
+#[test]
+fn what_a_stack_tells_is_a_word_and_nothing_is_drawn_of_it() {
+    let mut snapshot = calm();
+    let stack = snapshot.monitors.iter().position(|m| m.kind == "stack").unwrap();
+    snapshot.monitors[stack].detail = "Api UPDATE_FAILED: no such subnet".into();
+    let painted = text(&screen(ASCII, &snapshot, &format!("3+{}<enter>", "j".repeat(stack)), 120, 40));
+    assert!(painted.contains("a word and no number"), "{painted}");
+    assert!(painted.contains("Api UPDATE_FAILED: no such subnet"), "{painted}");
+    assert!(!painted.contains("nothing was observed"), "{painted}");
+}

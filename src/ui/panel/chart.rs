@@ -73,6 +73,11 @@ pub fn lines(
     let mark = theme.glyphs.ellipsis;
     let roomy = rows >= ROOMY;
     let mut out = vec![head(monitor, theme, width)];
+    if matches!(monitor.kind.as_str(), "stack" | "health-check") {
+        out.push(Line::styled("what it tells is a word and no number: there is nothing to draw", theme.dim()));
+        out.extend(text::wrap(&monitor.detail, width).into_iter().filter(|part| !part.is_empty()).map(Line::raw));
+        return out;
+    }
     if roomy {
         let title = monitor.region.as_ref().map_or_else(|| monitor.name.clone(), |region| format!("{}, {region}", monitor.name));
         out.push(Line::styled(text::cut(&title, width, mark), theme.dim()));

@@ -25,13 +25,16 @@ pub fn content(snapshot: &Snapshot, theme: &Theme, chosen: Option<usize>, width:
     lines.extend(outage(snapshot, theme));
     lines.extend(traffic(snapshot, theme, width));
     lines.push(Line::default());
+    if chosen.is_some() {
+        lines.extend(availability(snapshot, theme, width));
+    } else {
+        lines.push(budget(snapshot, theme));
+    }
+    lines.push(Line::default());
     // The heading of the table comes before the first monitor.
     let home = chosen.filter(|chosen| *chosen > 0).map_or(0, |chosen| lines.len() + 1 + chosen);
     lines.extend(monitors(snapshot, theme, chosen, width));
-    lines.push(Line::default());
-    lines.push(budget(snapshot, theme));
     if chosen.is_some() {
-        lines.extend(availability(snapshot, theme, width));
         lines.extend(snapshot.monitors.iter().flat_map(|monitor| servers(monitor, theme, width)));
         lines.extend(in_full(snapshot, theme, width));
     }
@@ -237,7 +240,7 @@ fn budget(snapshot: &Snapshot, theme: &Theme) -> Line<'static> {
 /// The error budget in full: by target, and by step.
 fn availability(snapshot: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     let view = &snapshot.availability;
-    let mut out = vec![Line::default()];
+    let mut out = vec![budget(snapshot, theme)];
     let columns = [
         Column::flexible("downtime", NAME),
         Column::fixed("at least", 0).right(),
