@@ -23,6 +23,8 @@ from cockpit import binary
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 ROUNDS = 3
 PER_ROUND = 8
+# Connections that the server answers at the same time; the others wait.
+WORKERS = 32
 
 
 class DelayServer:
@@ -32,7 +34,10 @@ class DelayServer:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port = self._listener.getsockname()[1]
         self.held_ms = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        # Whoever accepts also answers: a thread that is started for each connection would be late by what that takes, and
+        # least late for the client that dawdles most between connecting and asking.
+        for _ in range(WORKERS):
+            threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, delay_ms):
         return f"http://127.0.0.1:{self.port}/{delay_ms}"
@@ -46,7 +51,7 @@ class DelayServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            self._serve(connection)
 
     def _serve(self, connection):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
