@@ -35,6 +35,7 @@ mod names;
 mod prober;
 mod question;
 pub mod report;
+mod stamp;
 mod url;
 mod vantage;
 pub mod wire;

@@ -208,9 +208,8 @@ async fn exchange(
     if within(deadline, "timeout", line.ready()).await?.is_err() {
         return Err(UNASKED.to_owned());
     }
-    let begin = Instant::now();
-    let answer = within(deadline, "timeout", line.send(request)).await?.map_err(|e| http_error(&e))?;
-    sample.first_byte_us = Some(micros(begin));
+    let (answer, first_byte) = within(deadline, "timeout", line.send(request)).await?.map_err(|e| http_error(&e))?;
+    sample.first_byte_us = Some(i64::try_from(first_byte.as_micros()).unwrap_or(i64::MAX));
     sample.status = Some(answer.status().as_u16());
     sample.http = Some(if line.is_http2() { "2" } else { "1.1" }.to_owned());
     sample.address = Some(line.peer.address);

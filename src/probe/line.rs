@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
@@ -12,6 +13,8 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
+
+use super::stamp::{Stamped, Stamps};
 
 /// Most connections to one target that wait for their next request.
 const IDLE_MAX: usize = 4;
@@ -58,6 +61,8 @@ pub(super) struct Line {
     pub(super) crew: Arc<Crew>,
     /// Who is at the other end.
     pub(super) peer: Peer,
+    /// The times of its newest request; `None` for HTTP/2, where bytes of several requests share the stream.
+    stamps: Option<Stamps>,
 }
 
 /// Who is at the other end.
@@ -88,25 +93,32 @@ impl Line {
     {
         let crew = Arc::new(Crew::default());
         let hands = Hands(Arc::clone(&crew.0));
-        let stream = TokioIo::new(stream);
-        let sender = if http2 {
-            let (sender, connection) = http2::handshake(hands.clone(), stream).await?;
+        let (sender, stamps) = if http2 {
+            let (sender, connection) = http2::handshake(hands.clone(), TokioIo::new(stream)).await?;
             hands.execute(connection);
-            Sender::Two(sender)
+            (Sender::Two(sender), None)
         } else {
+            let stamps = Stamps::default();
+            let stream = TokioIo::new(Stamped::new(stream, stamps.clone()));
             let (sender, connection) = http1::handshake(stream).await?;
             hands.execute(connection);
-            Sender::One(sender)
+            (Sender::One(sender), Some(stamps))
         };
-        Ok(Line { sender, crew, peer })
+        Ok(Line { sender, crew, peer, stamps })
     }
 
-    /// Sends a request; the answer's head.
-    pub(super) async fn send(&mut self, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>> {
-        match &mut self.sender {
+    /// Sends a request; the answer's head, and how long its first byte took.
+    pub(super) async fn send(&mut self, request: Request<Empty<Bytes>>) -> hyper::Result<(Response<Incoming>, Duration)> {
+        if let Some(stamps) = &self.stamps {
+            stamps.begin();
+        }
+        let begin = Instant::now();
+        let answer = match &mut self.sender {
             Sender::One(sender) => sender.send_request(request).await,
             Sender::Two(sender) => sender.send_request(request).await,
-        }
+        }?;
+        let took = self.stamps.as_ref().and_then(Stamps::took).unwrap_or_else(|| begin.elapsed());
+        Ok((answer, took))
     }
 
     /// Waits until a request can be sent.
@@ -132,7 +144,7 @@ impl Line {
     /// The same connection once more, where it carries several requests at once.
     fn share(&self) -> Option<Line> {
         let Sender::Two(sender) = &self.sender else { return None };
-        Some(Line { sender: Sender::Two(sender.clone()), crew: Arc::clone(&self.crew), peer: self.peer.clone() })
+        Some(Line { sender: Sender::Two(sender.clone()), crew: Arc::clone(&self.crew), peer: self.peer.clone(), stamps: None })
     }
 }
 
