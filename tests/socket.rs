@@ -70,6 +70,19 @@ async fn only_the_owner_may_open_it_and_what_a_dead_engine_left_is_replaced() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_run_may_lie_deeper_than_the_path_of_a_socket_may_be_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let deep = folder.path().join("runs of a team with a long name".repeat(4)).join("run");
+    assert!(Remote::connect(&deep).await.unwrap().is_none(), "no folder, no socket");
+    std::fs::create_dir_all(&deep).unwrap();
+    assert!(Remote::connect(&deep).await.unwrap().is_none(), "no engine, no socket");
+    let (_commands, _task) = serve(&deep);
+    assert!(Remote::connect(&deep).await.unwrap().is_some());
+    assert_eq!(std::fs::metadata(deep.join(SOCKET)).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn noise_and_other_versions_are_answered_with_words() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,8 +3,9 @@
 //! One line of JSON asks, one line answers. The socket belongs to the owner of the run, and the kernel says who is at
 //! the other end; anybody else is turned away.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +26,19 @@ pub const SOCKET: &str = "engine.sock";
 const VERSION: u32 = 1;
 /// Longest line that is read, in bytes; a command is far shorter.
 const LINE_MAX: u64 = 64 * 1024;
+/// Longest path of a socket, in bytes, that every system takes.
+const PATH_MAX: usize = 100;
+
+/// The path by which a folder's socket is made and found, and what has to stay open for as long as it is used. A folder of
+/// runs may lie deeper than a socket's path may be long; on Linux an open folder has a short path as well.
+fn way(folder: &Path) -> io::Result<(PathBuf, Option<File>)> {
+    let path = folder.join(SOCKET);
+    if path.as_os_str().len() <= PATH_MAX || !cfg!(target_os = "linux") {
+        return Ok((path, None));
+    }
+    let open = File::open(folder)?;
+    Ok((PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd())).join(SOCKET), Some(open)))
+}
 
 /// What a client says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,14 +82,15 @@ impl Door {
     /// Listens in a run's folder. Only the holder of the run's lease may do so.
     ///
     /// # Errors
-    /// When the socket cannot be made; a path of more than about a hundred bytes is one reason.
+    /// When the socket cannot be made; elsewhere than on Linux a path of more than about a hundred bytes is one reason.
     pub fn open(folder: &Path) -> io::Result<Door> {
         let path = folder.join(SOCKET);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(&path)?;
+        let (way, _open) = way(folder)?;
+        let listener = UnixListener::bind(way)?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         let owner = std::fs::metadata(&path)?.uid();
         Ok(Door { listener, path, owner })
@@ -148,7 +163,11 @@ impl Remote {
     /// # Errors
     /// When there is a socket that may not be used.
     pub async fn connect(folder: &Path) -> io::Result<Option<Remote>> {
-        match UnixStream::connect(folder.join(SOCKET)).await {
+        let (way, _open) = match way(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            way => way?,
+        };
+        match UnixStream::connect(way).await {
             Ok(stream) => {
                 let (read, write) = stream.into_split();
                 Ok(Some(Remote { lines: BufReader::new(read).lines(), write }))
