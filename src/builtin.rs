@@ -28,6 +28,18 @@ impl Files for Embedded {
         let names = folder.into_iter().flat_map(Dir::files).filter_map(|f| f.path().file_name()?.to_str());
         names.map(str::to_owned).collect()
     }
+
+    fn walk(&self, dir: &str) -> Vec<String> {
+        let root = Path::new(self.folder).join(dir);
+        let (mut found, mut waiting): (Vec<String>, Vec<&Dir<'_>>) = (Vec::new(), PLANS.get_dir(&root).into_iter().collect());
+        while let Some(folder) = waiting.pop() {
+            waiting.extend(folder.dirs());
+            let paths = folder.files().filter_map(|f| f.path().strip_prefix(&root).ok()?.to_str());
+            found.extend(paths.map(str::to_owned));
+        }
+        found.sort();
+        found
+    }
 }
 
 /// Loads a plan by path or by the name of a built-in one. A file or folder of that name comes first.

@@ -90,6 +90,10 @@ pub struct Run {
     /// Do not ask before the plan's own commands are started for the first time.
     #[arg(long)]
     pub yes: bool,
+    /// The working tree: where scripts run, and whose files are edited. The current folder when a run begins; a run that
+    /// is gone on with keeps its own.
+    #[arg(long, value_name = "DIR")]
+    pub workdir: Option<PathBuf>,
 }
 
 /// Arguments of `rollback`.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Action, Asks, MetricSource, MonitorId, Plan, ROUTE53_REGION, RecordSet, Source};
+use crate::plan::{Action, Asks, Expect, MetricSource, MonitorId, Plan, ROUTE53_REGION, RecordSet, Source, Text};
 
 /// Unix time in milliseconds. In a drill it is virtual.
 pub type Millis = i64;
@@ -84,6 +84,89 @@ pub enum Call {
         /// Value in millionths.
         value: i64,
     },
+    /// A bash script of the plan, on the machine of the engine.
+    RunScript {
+        /// The job it belongs to, by name.
+        job: String,
+        /// SHA-256 (hex) of the script; its text comes with the effect and stays out of the journal.
+        script_sha256: String,
+        /// What it is given in its environment.
+        env: Vec<(String, String)>,
+        /// Names of the secrets that it is given; their values are in no journal.
+        secrets: Vec<String>,
+        /// Names of the values that it may give for later steps.
+        outputs: Vec<String>,
+        /// How long it may take, in milliseconds.
+        timeout_ms: i64,
+        /// How long it has between TERM and KILL, in milliseconds.
+        grace_ms: i64,
+    },
+    /// Replacements in a file of the working tree: a compare-and-swap of its whole content.
+    EditFile {
+        /// Path relative to the working tree.
+        file: String,
+        /// SHA-256 (hex) of the file as it was read.
+        before: String,
+        /// SHA-256 (hex) of the file as it shall be.
+        after: String,
+        /// The replacements, in order: each one's place counts in the text that the ones before it leave.
+        splices: Vec<Splice>,
+    },
+    /// An HTTP request of the plan.
+    MakeRequest {
+        /// The job it belongs to, by name.
+        job: String,
+        /// The request, with everything but the secrets filled in.
+        request: HttpCall,
+    },
+}
+
+/// One replacement in a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Splice {
+    /// Where, in bytes.
+    pub at: usize,
+    /// What is there.
+    pub old: String,
+    /// What shall be there.
+    pub new: String,
+}
+
+/// A text after replacements; `None` where it is another text than the one they were made for.
+#[must_use]
+pub fn spliced(text: &str, splices: &[Splice]) -> Option<String> {
+    let mut text = text.to_owned();
+    for Splice { at, old, new } in splices {
+        let end = at.checked_add(old.len())?;
+        if text.get(*at..end)? != old {
+            return None;
+        }
+        text.replace_range(*at..end, new);
+    }
+    Some(text)
+}
+
+/// An HTTP request as it is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpCall {
+    /// Method.
+    pub method: String,
+    /// URL.
+    pub url: String,
+    /// Connect here (`host:port`) instead of where DNS says.
+    pub connect_to: Option<String>,
+    /// Header fields; secrets have their places in them.
+    pub headers: Vec<(String, Text)>,
+    /// Body; secrets have their places in it.
+    pub body: Option<Text>,
+    /// Time-out of one request in milliseconds.
+    pub timeout_ms: i64,
+    /// It is made again for so long until its answer is as expected, in milliseconds; 0 for one that may change something.
+    pub retry_ms: i64,
+    /// What the answer must be like.
+    pub expect: Expect,
+    /// Values for later steps: name, and JSON path in the answer.
+    pub outputs: Vec<(String, String)>,
 }
 
 impl Call {
@@ -97,13 +180,23 @@ impl Call {
             Call::DeleteStack { .. } => "cloudformation DeleteStack",
             Call::UpdateHealthCheck { .. } => "route53 UpdateHealthCheck",
             Call::PutMetric { .. } => "cloudwatch PutMetricData",
+            Call::RunScript { .. } => "script",
+            Call::EditFile { .. } => "edit",
+            Call::MakeRequest { .. } => "request",
         }
     }
 
-    /// The region that must answer for this call to be taken.
+    /// True for what the engine does on its own machine: no region has to answer for it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(self, Call::RunScript { .. } | Call::EditFile { .. } | Call::MakeRequest { .. })
+    }
+
+    /// The region that must answer for this call to be taken; empty for a local one.
     #[must_use]
     pub fn region(&self) -> &str {
         match self {
+            Call::RunScript { .. } | Call::EditFile { .. } | Call::MakeRequest { .. } => "",
             Call::ChangeRecords { .. } | Call::UpdateHealthCheck { .. } => ROUTE53_REGION,
             Call::CreateChangeSet { region, .. }
             | Call::ExecuteChangeSet { region, .. }
@@ -112,10 +205,11 @@ impl Call {
         }
     }
 
-    /// The region of the control plane that must be up for this call (rule 5); `None` for a call to a data plane.
+    /// The region of the control plane that must be up for this call (rule 5); `None` for a call to a data plane and for a
+    /// local one.
     #[must_use]
     pub fn control_plane(&self) -> Option<&str> {
-        (!matches!(self, Call::PutMetric { .. })).then(|| self.region())
+        (!matches!(self, Call::PutMetric { .. }) && !self.is_local()).then(|| self.region())
     }
 
     /// True for a call that moves users' traffic and deletes nothing: in a rollback it is never gated, and it goes on
@@ -131,6 +225,17 @@ impl Call {
 pub struct Receipt {
     /// Route 53 change id, CloudFormation change set or stack id; empty where the service gives none.
     pub id: String,
+    /// What a script or a request gave for later steps.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
+}
+
+impl Receipt {
+    /// A receipt that is an id alone.
+    #[must_use]
+    pub fn of(id: String) -> Receipt {
+        Receipt { id, outputs: BTreeMap::new() }
+    }
 }
 
 /// Something that only reads. Also the key under which the engine remembers that it is in flight.
@@ -179,6 +284,22 @@ pub enum Query {
         /// Health check id.
         id: String,
     },
+    /// A file of the working tree.
+    File {
+        /// Path relative to the working tree.
+        file: String,
+    },
+    /// Whether a script has nothing left to do: its `done-if` ends with 0.
+    DoneIf {
+        /// The job it belongs to, by name.
+        job: String,
+        /// Text of the `done-if`.
+        script: String,
+        /// What it is given in its environment.
+        env: Vec<(String, String)>,
+        /// Names of the secrets that it is given.
+        secrets: Vec<String>,
+    },
     /// Until when the credentials are valid. Asks the credentials provider, not a service, unless it has to refresh.
     Credentials,
     /// Read every monitor of one group (see [`poll_groups`]).
@@ -204,6 +325,10 @@ pub enum Answer {
     ChangeSet(Option<ChangeSetInfo>),
     /// Answer to [`Query::HealthCheck`].
     HealthCheck(HealthCheckInfo),
+    /// Answer to [`Query::File`]: its text.
+    File(String),
+    /// Answer to [`Query::DoneIf`].
+    DoneIf(bool),
     /// Answer to [`Query::Credentials`].
     Credentials {
         /// When they expire; `None` when they do not, or nobody knows.
@@ -258,6 +383,8 @@ pub struct StackInfo {
     pub status: String,
     /// CloudFormation's reason; may be empty.
     pub reason: String,
+    /// Its outputs, sorted by name.
+    pub outputs: Vec<(String, String)>,
 }
 
 /// What a poll sees of a stack beside its status.
@@ -407,8 +534,15 @@ pub enum Effect {
         token: String,
         /// What to send.
         call: Call,
-        /// Template text of a [`Call::CreateChangeSet`].
-        template: Option<String>,
+        /// The text that belongs to the call and stays out of the journal: a template, a script.
+        text: Option<String>,
+    },
+    /// End a script that nobody waits for any more. Its call is answered all the same.
+    Stop {
+        /// Which intent it is.
+        id: CallId,
+        /// Which sending of it is under way.
+        sending: u32,
     },
 }
 

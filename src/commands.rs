@@ -96,6 +96,13 @@ pub fn pinned(meta: &Meta) -> Result<Loaded, Failed> {
     Ok(loaded)
 }
 
+/// The folder in which a plan's own files are, if they are on this machine.
+#[must_use]
+pub fn plan_folder(plan_ref: &str) -> Option<std::path::PathBuf> {
+    let path = std::path::Path::new(plan_ref).canonicalize().ok()?;
+    if path.is_dir() { Some(path) } else { path.parent().map(std::path::Path::to_path_buf) }
+}
+
 /// The scenario of that name.
 ///
 /// # Errors

@@ -6,13 +6,13 @@ use std::collections::BinaryHeap;
 use std::fs::File;
 use std::future::pending;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cloud::{Effect, Millis};
+use crate::cloud::{Call, CallId, Effect, Millis};
 use crate::engine::Backend;
 use crate::plan::{FaultKind, Lost, MonitorId, Plan, ROUTE53_REGION, Role, Source, StepId, format_ms};
 use crate::run::command::DrillCommand;
@@ -38,6 +38,18 @@ const INJECTED_WEIGHT: u8 = 70;
 /// Name of the world's log inside a drill's folder.
 pub const WORLD_LOG: &str = "world.jsonl";
 
+/// The folder inside a drill's in which the edited files of its working tree are.
+pub const TREE: &str = "tree";
+
+/// Writes a file of a drill's working tree. It is for people to look at: the drill goes on without it.
+fn write_tree(folder: &Path, file: &str, text: &str) {
+    let path = folder.join(file);
+    let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
+    if let Err(error) = written {
+        tracing::warn!(%error, file, "the drill's working tree cannot be written");
+    }
+}
+
 /// The simulated cloud with its clock.
 #[derive(Debug)]
 pub struct Drill {
@@ -45,6 +57,8 @@ pub struct Drill {
     pub world: World,
     /// Where the world remembers what was done to it, apart from the engine's journal, and how much is there.
     log: Option<(File, usize)>,
+    /// Where the files are written that edits have changed, for people to look at.
+    tree: Option<PathBuf>,
     plan: Arc<Plan>,
     heap: BinaryHeap<Reverse<Scheduled>>,
     ordinal: u64,
@@ -94,6 +108,7 @@ impl Drill {
         Drill {
             world,
             log: None,
+            tree: None,
             plan,
             heap: BinaryHeap::new(),
             ordinal: 0,
@@ -116,6 +131,7 @@ impl Drill {
         self.log = Some((File::create(&fresh)?, 0));
         self.write_log();
         std::fs::rename(&fresh, folder.join(WORLD_LOG))?;
+        self.tree = Some(folder.join(TREE));
         Ok(())
     }
 
@@ -227,10 +243,19 @@ impl Backend for Drill {
 
     fn perform(&mut self, effect: Effect) {
         let (at, event) = self.world.perform(self.now(), &effect);
-        if matches!(effect, Effect::Send { .. }) {
+        if !matches!(effect, Effect::Ask(_)) {
             self.write_log();
         }
+        if let (Effect::Send { call: Call::EditFile { file, .. }, .. }, Some(folder)) = (&effect, &self.tree)
+            && let Some(text) = self.world.file(file)
+        {
+            write_tree(folder, file, text);
+        }
         self.schedule(at, event);
+    }
+
+    fn output(&self, id: CallId) -> Vec<String> {
+        self.world.output(id, self.now()).to_vec()
     }
 
     async fn next(&mut self, wake: Millis) -> Event {

@@ -289,6 +289,11 @@ impl<B: Backend> Engine<B> {
         around.ledger = self.ledger.view();
         around.ledger.spool.word = self.word();
         let mut seen = view::snapshot(&self.core, now, &around);
+        if let Some(work) = seen.work.as_mut().filter(|work| work.output.is_empty())
+            && let Some(call) = self.core.run.calls.iter().rfind(|(_, c)| c.call.is_local() && c.job.to_string() == work.id)
+        {
+            work.output = self.backend.output(*call.0);
+        }
         if let Some(alert) = self.ledger.alert(now) {
             let place = if alert.level == Level::Warning { 0 } else { seen.alerts.len() };
             seen.alerts.insert(place, alert);

@@ -14,6 +14,7 @@ pub mod exit;
 pub mod journal;
 pub mod link;
 pub mod live;
+pub mod local;
 pub mod plan;
 pub mod probe;
 pub mod run;

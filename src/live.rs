@@ -1,4 +1,4 @@
-//! The backend of a live run: AWS, HTTP probes and name servers, each effect a task of its own.
+//! The backend of a live run: AWS, this machine, HTTP probes and name servers, each effect a task of its own.
 //! Probes are made on schedules of their own ([`crate::probe::Feeds`]); an effect only collects what they saw. Name servers
 //! are asked when the core asks ([`crate::probe::Names`]).
 
@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::aws::Aws;
-use crate::cloud::{Answer, Effect, Failure, FailureKind, Millis, PollGroup, PollKind, Query, poll_groups};
+use crate::cloud::{Answer, CallId, Effect, Failure, FailureKind, Millis, PollGroup, PollKind, Query, poll_groups};
 use crate::engine::Backend;
+use crate::local::Local;
 use crate::plan::Plan;
 use crate::probe::{Feeds, Names};
 use crate::run::event::Event;
@@ -27,6 +28,7 @@ const WARM_EVERY: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Live {
     aws: Aws,
+    local: Local,
     plan: Arc<Plan>,
     groups: Arc<Vec<PollGroup>>,
     feeds: Feeds,
@@ -43,7 +45,7 @@ impl Live {
     /// # Panics
     /// Outside a tokio runtime.
     #[must_use]
-    pub fn new(aws: Aws, plan: Arc<Plan>) -> Live {
+    pub fn new(aws: Aws, local: Local, plan: Arc<Plan>) -> Live {
         let (sender, answers) = mpsc::unbounded_channel();
         let groups = Arc::new(poll_groups(&plan));
         let mut tasks = JoinSet::new();
@@ -56,7 +58,7 @@ impl Live {
         });
         let feeds = Feeds::start(&plan, system_now);
         let names = Names::new(&plan);
-        Live { aws, plan, groups, feeds, names, answers, sender, tasks }
+        Live { aws, local, plan, groups, feeds, names, answers, sender, tasks }
     }
 }
 
@@ -96,20 +98,38 @@ impl Backend for Live {
             });
             return;
         }
+        if let Effect::Stop { id, .. } = &effect {
+            // Its call is answered all the same.
+            return self.local.stop(*id);
+        }
+        let local = self.local.clone();
         self.tasks.spawn(async move {
             let event = match effect {
+                Effect::Ask(query @ (Query::File { .. } | Query::DoneIf { .. })) => {
+                    let result = local.ask(&query).await;
+                    Event::Answer { query, result }
+                }
+                // A script has a time limit of its own, and so has a request that is made again.
+                Effect::Send { id, sending, call, text, .. } if call.is_local() => {
+                    Event::Sent { id, sending, result: local.send(id, &call, text.as_deref()).await }
+                }
+                Effect::Stop { .. } => return,
                 Effect::Ask(query) => {
                     let asked = tokio::time::timeout(LIMIT, aws.ask(&plan, &groups, &query)).await;
                     Event::Answer { query, result: asked.unwrap_or_else(|_| Err(too_long())) }
                 }
-                Effect::Send { id, sending, token, call, template } => {
-                    let sent = tokio::time::timeout(LIMIT, aws.send(&token, &call, template.as_deref())).await;
+                Effect::Send { id, sending, token, call, text } => {
+                    let sent = tokio::time::timeout(LIMIT, aws.send(&token, &call, text.as_deref())).await;
                     Event::Sent { id, sending, result: sent.unwrap_or_else(|_| Err(too_long())) }
                 }
             };
             // The engine may have ended meanwhile; then nobody needs the answer.
             let _ = sender.send(event);
         });
+    }
+
+    fn output(&self, id: CallId) -> Vec<String> {
+        self.local.output(id)
     }
 
     async fn next(&mut self, wake: Millis) -> Event {

@@ -4,10 +4,12 @@
 //! found at once. Things that are looked up while a run goes on (monitors, steps, conditions) are numbered
 //! by their place in the plan's vectors, so that the hot path never compares strings.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
+pub use self::action::{
+    Action, Edit, Expect, HealthCheck, Item, RecordKey, Records, Replacement, Request, Script, Shift, StackAction, StackChange,
+    StandIn, Switch, Want,
+};
 pub use self::dns::{DnsServer, DnsSource, DnsTarget, DnsType, ZoneServers};
 pub use self::drill::{
     Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, Fault, FaultAt, FaultKind, Lost, Opening, Scenario,
@@ -16,7 +18,9 @@ pub use self::heartbeat::{Heartbeat, HeartbeatTo};
 pub use self::math::Math;
 pub use self::quantity::{Quantity, Unit, format_ms};
 pub use self::record::{AliasTarget, RecordSet};
+pub use self::text::{Part, Text};
 
+pub mod action;
 pub mod dns;
 pub mod drill;
 pub mod heartbeat;
@@ -24,6 +28,7 @@ pub mod load;
 pub mod math;
 pub mod quantity;
 pub mod record;
+pub mod text;
 
 /// The number of a monitor: its index in [`Plan::monitors`].
 pub type MonitorId = usize;
@@ -68,6 +73,10 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The named ways to safety, in the order of the file.
     pub rollbacks: Vec<Rollback>,
+    /// Names of environment variables that scripts and requests may be given. Their values are never written down.
+    pub secrets: Vec<String>,
+    /// What the plan covers: id and title, in the order of the file.
+    pub parts: Vec<(String, String)>,
     /// How the simulated cloud looks before the plan starts. Live runs ignore it.
     pub drill: DrillWorld,
     /// The files the plan is made of, for the run's pin.
@@ -465,135 +474,10 @@ pub struct Step {
     pub control_planes: Vec<String>,
     /// How many different people it takes to start it behind a gate that is not open.
     pub override_people: u32,
-}
-
-/// What a step does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Change the weights of a weighted record set, and nothing else of it.
-    Shift(Shift),
-    /// Replace record sets: everything in `remove` goes, everything in `put` is there afterwards.
-    Records(Records),
-    /// Create, update or delete a CloudFormation stack.
-    Stack(StackAction),
-    /// Watch conditions for a time.
-    Soak {
-        /// Conditions that must hold without a break for their `for_ms` (the soak's length).
-        conditions: Vec<ConditionId>,
-        /// Length in milliseconds.
-        for_ms: i64,
-    },
-    /// Wait until people have approved.
-    Approve {
-        /// How many different people.
-        count: u32,
-        /// What they approve.
-        what: String,
-    },
-    /// Wait until every item is ticked.
-    Checklist {
-        /// The items.
-        items: Vec<String>,
-    },
-    /// Invert a Route 53 health check, or restore it.
-    HealthCheck(HealthCheck),
-    /// Flip what a health check that was made beforehand watches. Only in rollbacks: it needs no control plane.
-    Switch(Switch),
-    /// Put back what these steps changed, computed from what was really changed. Only in rollbacks.
-    Restore {
-        /// The steps, in plan order.
-        steps: Vec<StepId>,
-    },
-}
-
-/// New weights for a weighted record set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shift {
-    /// Hosted zone id.
-    pub zone: String,
-    /// Record name without the final dot.
-    pub record: String,
-    /// Record type.
-    pub kind: String,
-    /// Set identifier → weight (0–255), all siblings, in the order of the file.
-    pub weights: Vec<(String, u8)>,
-}
-
-/// A change of a health check's `Inverted`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// Health check id.
-    pub id: String,
-    /// What `Inverted` shall be.
-    pub inverted: bool,
-}
-
-/// A switch in the data plane: a metric whose stream a health check follows (rule 5).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Switch {
-    /// The health check that follows it; records of every region but the rollback's own must carry it.
-    pub health_check: String,
-    /// Region of the metric: one that is up when the switch is needed.
-    pub region: String,
-    /// Namespace.
-    pub namespace: String,
-    /// Metric name.
-    pub metric: String,
-    /// Dimensions, sorted by name.
-    pub dimensions: Vec<(String, String)>,
-    /// The value that makes the health check fail, in millionths.
-    pub value: i64,
-}
-
-/// A change batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Records {
-    /// Hosted zone id.
-    pub zone: String,
-    /// Must be there afterwards, whatever was there under the same name, type and set identifier.
-    pub put: Vec<RecordSet>,
-    /// Must not be there afterwards: name, type, set identifier.
-    pub remove: Vec<RecordKey>,
-}
-
-/// What identifies a record set within a zone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct RecordKey {
-    /// Name without the final dot, lower case.
-    pub name: String,
-    /// Type.
-    pub kind: String,
-    /// Set identifier of a weighted (or otherwise routed) set.
-    pub set: Option<String>,
-}
-
-/// A change of a CloudFormation stack.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StackAction {
-    /// Region.
-    pub region: String,
-    /// Stack name.
-    pub name: String,
-    /// What to do with it.
-    pub change: StackChange,
-}
-
-/// What to do with a stack.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StackChange {
-    /// Create it, or update it when it exists, through a change set that is shown first.
-    Apply {
-        /// Template text.
-        template: String,
-        /// Path of the template relative to the plan, for people.
-        template_path: String,
-        /// Parameter → value, sorted.
-        parameters: BTreeMap<String, String>,
-        /// Such as `CAPABILITY_IAM`.
-        capabilities: Vec<String>,
-    },
-    /// Delete it.
-    Delete,
+    /// What stands for it in a drill, where its action is a script or a request.
+    pub stand_in: StandIn,
+    /// The parts of the plan that it belongs to, by their number in [`Plan::parts`].
+    pub parts: Vec<usize>,
 }
 
 /// How a step is taken back.
@@ -607,6 +491,17 @@ pub enum Undo {
     OneWay(String),
     /// By hand or by a rollback; how.
     Manual(String),
+    /// By a script of the plan.
+    Script(Box<UndoScript>),
+}
+
+/// A script that takes a step back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndoScript {
+    /// The script, as an action.
+    pub action: Action,
+    /// What stands for it in a drill.
+    pub stand_in: StandIn,
 }
 
 /// A named way to safety.

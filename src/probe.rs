@@ -3,6 +3,7 @@
 //! | Module | What is in it |
 //! |---|---|
 //! | `http`, `line`, `dns` | one request; the connection it goes over; the names it resolves |
+//! | `fetch` | a request whose answer is read: what a step of a plan makes |
 //! | `names`, `question` | DNS monitors: a name, asked of many servers; one question to one of them |
 //! | `clock`, `prober` | when requests are due; many targets at once |
 //! | `report` | percentiles, errors by kind, certificates |
@@ -17,6 +18,7 @@ use rustls::client::{ClientConfig, Resumption};
 
 pub use self::agent::agent;
 pub use self::feed::Feeds;
+pub use self::fetch::{Exchange, Fetched, NotFetched, fetch};
 pub use self::http::Sample;
 pub use self::line::Lines;
 pub use self::names::Names;
@@ -29,6 +31,7 @@ mod agent;
 mod clock;
 mod dns;
 mod feed;
+mod fetch;
 mod http;
 mod line;
 mod names;

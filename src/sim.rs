@@ -16,6 +16,7 @@ mod api;
 mod calls;
 mod faults;
 mod health;
+mod machine;
 mod metrics;
 mod probes;
 mod resolvers;

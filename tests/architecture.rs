@@ -71,7 +71,8 @@ const RULES: &[Rule] = &[
     rule("exit", &[], SDK_AND_SCREEN),
     // From here on backends are named: the wiring.
     rule("drill", &["plan", "cloud", "run", "engine", "sim"], SDK_AND_SCREEN),
-    rule("live", &["plan", "cloud", "run", "engine", "aws", "probe"], SDK_AND_SCREEN),
+    rule("local", &["plan", "cloud", "probe"], SDK_AND_SCREEN),
+    rule("live", &["plan", "cloud", "run", "engine", "aws", "probe", "local"], SDK_AND_SCREEN),
     rule(
         "commands",
         &[
@@ -87,6 +88,7 @@ const RULES: &[Rule] = &[
             "ui",
             "drill",
             "live",
+            "local",
             "probe",
             "sim::World",
             "sim::RULES_VERSION",

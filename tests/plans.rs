@@ -45,6 +45,11 @@ impl Files for Memory {
         let inside = |path: &String| path.strip_prefix(dir)?.strip_prefix('/').filter(|n| !n.contains('/')).map(str::to_owned);
         self.0.keys().filter_map(inside).collect()
     }
+
+    fn walk(&self, dir: &str) -> Vec<String> {
+        let inside = |path: &String| path.strip_prefix(dir)?.strip_prefix('/').map(str::to_owned);
+        self.0.keys().filter_map(inside).collect()
+    }
 }
 
 fn load_bytes(bytes: &[u8]) -> Result<Loaded, Problems> {
@@ -236,7 +241,7 @@ fn a_folder_with_includes_resolves() {
     let Action::Stack(build) = &plan.steps[1].action else { panic!("a stack") };
     let StackChange::Apply { template, parameters, .. } = &build.change else { panic!("an apply") };
     assert!(template.contains("AWSTemplateFormatVersion"));
-    assert_eq!(parameters["Size"], "3");
+    assert_eq!(parameters["Size"].to_string(), "3");
     let Action::Records(records) = &plan.steps[2].action else { panic!("records") };
     assert_eq!(records.put[0].name, "api.example.com");
     let gate = &plan.conditions[plan.steps[2].gate[0]];

@@ -156,7 +156,7 @@ fn a_rollback_to_a_simple_record_makes_room_for_it() {
     let zone = stand.core.plan.traffic.clone().unwrap().zone;
     let call = Call::ChangeRecords { zone, delete: Vec::new(), create: vec![other] };
     let (_, event) =
-        stand.world.perform(stand.now, &Effect::Send { id: 9_999, sending: 1, token: "console".into(), call, template: None });
+        stand.world.perform(stand.now, &Effect::Send { id: 9_999, sending: 1, token: "console".into(), call, text: None });
     assert!(matches!(event, Event::Sent { result: Ok(_), .. }), "{event:?}");
     stand.run_for(1_000);
     stand.roll_back("immediate");
@@ -210,8 +210,8 @@ fn an_earlier_sending_that_was_applied_after_all_settles_the_call() {
         _ => None,
     };
     let id = stand.world.calls().iter().find_map(|c| applied(&c.deed)).unwrap();
-    answer(&mut stand, Ok(Receipt { id: id.clone() }));
-    assert_eq!(stand.core.run.calls[&1].state, CallState::Applied(Receipt { id }, None));
+    answer(&mut stand, Ok(Receipt::of(id.clone())));
+    assert_eq!(stand.core.run.calls[&1].state, CallState::Applied(Receipt::of(id), None));
     assert!(stand.run_until(30 * MINUTE, |s| s.is_done("shift-10")), "{:#?}", stand.tail());
     assert_eq!(stand.core.run.calls[&1].sendings, 2);
 }

@@ -52,6 +52,8 @@ fn plan() -> Arc<Plan> {
         needs: Vec::new(),
         control_planes: Vec::new(),
         override_people: 1,
+        stand_in: cutover::plan::StandIn::default(),
+        parts: Vec::new(),
     });
     Arc::new(plan)
 }

@@ -92,7 +92,7 @@ pub(super) async fn change(
         .await
         .map_err(|e| errors::failure(OPERATION, &e))?;
     match answer.change_info().map(ChangeInfo::id) {
-        Some(id) if !id.is_empty() => Ok(Receipt { id: id.trim_start_matches("/change/").to_owned() }),
+        Some(id) if !id.is_empty() => Ok(Receipt::of(id.trim_start_matches("/change/").to_owned())),
         _ => Err(errors::unknown(format!("{OPERATION}: the answer has no change id"))),
     }
 }

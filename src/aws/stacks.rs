@@ -135,12 +135,12 @@ pub(super) async fn create_change_set(client: &Client, token: &str, new: NewChan
         .await;
     match sent {
         Ok(answer) => match answer.id() {
-            Some(id) if !id.is_empty() => Ok(Receipt { id: id.to_owned() }),
+            Some(id) if !id.is_empty() => Ok(Receipt::of(id.to_owned())),
             _ => Err(errors::unknown(format!("{OPERATION}: the answer has no change set id"))),
         },
         Err(e) if e.code().is_some_and(|code| code.starts_with("AlreadyExists")) => {
             match describe(client, new.stack, new.change_set, None).await {
-                Ok(Some(found)) => Ok(Receipt { id: text(found.change_set_id()) }),
+                Ok(Some(found)) => Ok(Receipt::of(text(found.change_set_id()))),
                 // It is the stack that exists already, not the change set.
                 Ok(None) => Err(errors::failure(OPERATION, &e)),
                 // The earlier sending may well have arrived: only reading again can tell.
@@ -221,6 +221,12 @@ fn info(stack: &Stack) -> StackInfo {
         id: text(stack.stack_id()),
         status: stack.stack_status().map(|s| s.as_str().to_owned()).unwrap_or_default(),
         reason: text(stack.stack_status_reason()),
+        outputs: {
+            let outputs = stack.outputs().iter().map(|output| (text(output.output_key()), text(output.output_value())));
+            let mut outputs: Vec<(String, String)> = outputs.collect();
+            outputs.sort();
+            outputs
+        },
     }
 }
 

@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::exit::{Exit, Failed};
 use crate::journal::{JournalError, Meta, Runs, Store, Writer};
 use crate::live::Live;
+use crate::local::{Local, Settings};
 use crate::plan::Plan;
 use crate::plan::load::Loaded;
 use crate::run::entry::Entry;
@@ -65,7 +66,13 @@ fn choose(args: &Args) -> Result<(Loaded, std::path::PathBuf, Meta, bool), Faile
         }
     }
     show_programs(&loaded.plan, args.yes)?;
-    let (folder, meta) = super::new_run(&loaded, &args.plan, None)?;
+    let (folder, mut meta) = super::new_run(&loaded, &args.plan, None)?;
+    if let Some(workdir) = &args.workdir {
+        let found = workdir.canonicalize().ok().filter(|path| path.is_dir());
+        meta.workdir = found.ok_or_else(|| {
+            Failed::new(Exit::Usage, format!("the working tree {} is not a folder that is there", workdir.display()))
+        })?;
+    }
     Ok((loaded, folder, meta, true))
 }
 
@@ -148,7 +155,14 @@ pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool, scr
     first.push(Entry::EngineStarted { resumed: !is_first, open: core.unsettled() });
     let driver = around.driver.clone();
     let (heartbeat, place) = (plan.heartbeat.clone(), super::place::warning(&plan).await);
-    let mut engine = Engine::new(core, Live::new(aws, plan), around, writer, acks);
+    let local = Local::new(Settings {
+        folder: folder.to_path_buf(),
+        workdir: meta.workdir.clone(),
+        run: meta.run_id.clone(),
+        plan: super::plan_folder(&meta.plan_ref),
+        secrets: plan.secrets.clone(),
+    });
+    let mut engine = Engine::new(core, Live::new(aws, local, plan), around, writer, acks);
     if let Some(heartbeat) = heartbeat {
         engine.keep_beating(crate::live::heartbeat::begin(&heartbeat));
     }

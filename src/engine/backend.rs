@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::cloud::{Effect, Millis};
+use crate::cloud::{CallId, Effect, Millis};
 use crate::plan::StepId;
 use crate::run::command::DrillCommand;
 use crate::run::core::Draft;
@@ -23,6 +23,11 @@ pub trait Backend {
 
     /// A step has made its first accepted change, or is done acting.
     fn reached(&mut self, _step: StepId) {}
+
+    /// The newest lines that a script or a request has given, oldest first.
+    fn output(&self, _id: CallId) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Entries were written.
     fn noteworthy(&mut self, _drafts: &[Draft]) {}

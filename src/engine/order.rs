@@ -45,7 +45,7 @@ impl Order {
         for effect in effects {
             match effect {
                 // Only what changes the world has to wait until its intent is durable.
-                Effect::Ask(_) => now.push(effect),
+                Effect::Ask(_) | Effect::Stop { .. } => now.push(effect),
                 Effect::Send { .. } => self.effects.push_back(Queued { seq: last, beside: false, effect }),
             }
         }
@@ -119,7 +119,7 @@ impl Order {
 fn sending_of(effect: &Effect) -> Option<(CallId, u32)> {
     match effect {
         Effect::Send { id, sending, .. } => Some((*id, *sending)),
-        Effect::Ask(_) => None,
+        Effect::Ask(_) | Effect::Stop { .. } => None,
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
 
     fn send(id: CallId) -> Effect {
         let call = Call::ChangeRecords { zone: "Z".into(), delete: Vec::new(), create: Vec::new() };
-        Effect::Send { id, sending: 1, token: format!("token {id}"), call, template: None }
+        Effect::Send { id, sending: 1, token: format!("token {id}"), call, text: None }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct DrillWorld {
     pub metrics_after: BTreeMap<MonitorId, StepId>,
     /// How long one stack operation takes, in milliseconds, when the plan does not say per stack.
     pub stack_ms: i64,
+    /// The working tree that `edit` steps change: path and text of each file, sorted by path.
+    pub files: Vec<(String, String)>,
     /// How a bare interactive drill begins.
     pub opening: Option<Opening>,
 }

@@ -10,6 +10,7 @@
 //! | `vars`, `names` | variables and `${name}`, references |
 //! | `monitors`, `conditions` | what is observed, and what must be true of it |
 //! | `steps`, `actions`, `records`, `order` | phases and steps, and their running order |
+//! | `local` | scripts, edits, requests, and what stands for them in a drill |
 //! | `rollbacks`, `drill`, `scenarios`, `faults` | what their names say |
 
 use std::collections::{BTreeMap, HashMap};
@@ -37,6 +38,7 @@ mod fields;
 mod files;
 mod header;
 mod heartbeat;
+mod local;
 mod metrics;
 mod monitors;
 mod names;
@@ -55,7 +57,7 @@ const INCLUDES_MAX: usize = 50;
 /// Most bytes of all templates together, each counted as often as it is used.
 const TEMPLATE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The sections that an included file may hold.
-const SECTIONS: [&str; 8] = ["vars", "vantages", "monitors", "phases", "rollbacks", "traffic", "availability", "drill"];
+const SECTIONS: [&str; 9] = ["vars", "vantages", "monitors", "phases", "rollbacks", "traffic", "availability", "parts", "drill"];
 
 /// A plan and what belongs to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -234,6 +236,10 @@ impl Reader<'_> {
         let regions = f.need(cx, "regions", header::regions);
         let objectives = f.need(cx, "objectives", header::objectives);
         let heartbeat = f.maybe(cx, "heartbeat", heartbeat::read);
+        let secrets = f.maybe(cx, "secrets", local::secrets).unwrap_or_default();
+        cx.secrets.clone_from(&secrets);
+        let parts = sections.one(cx, "parts").and_then(|n| header::parts(cx, n)).unwrap_or_default();
+        cx.part_ids = parts.iter().map(|(id, _)| id.clone()).collect();
         monitors::read_vantages(cx, sections.of("vantages"));
         monitors::read(cx, sections.of("monitors"));
         if sections.of("phases").is_empty() {
@@ -245,6 +251,9 @@ impl Reader<'_> {
         // Without its number of days a plan is as long as it may be, so that its phases are not reported too.
         let (phases, steps) = steps::read(self, sections.of("phases"), days.unwrap_or(365));
         let rollbacks = rollbacks::read(self, sections.of("rollbacks"), &steps);
+        local::check_outputs(&mut self.cx, &steps::given(&steps));
+        let node = sections.one(&mut self.cx, "drill");
+        let (drill, opening) = drill::read(self, node);
         let cx = &mut self.cx;
         if let Some(section) = sections.of("phases").first()
             && steps.is_empty()
@@ -252,8 +261,6 @@ impl Reader<'_> {
         {
             cx.error(section.at, "the plan has no steps");
         }
-        let node = sections.one(cx, "drill");
-        let (drill, opening) = drill::read(cx, node);
         // A plan that is incomplete still serves its scenarios' references, which is all that is read after this;
         // their numbers come from the tables of names. It is refused in the end, because something was recorded.
         let plan = Plan {
@@ -272,6 +279,8 @@ impl Reader<'_> {
             phases,
             steps: steps.into_iter().flatten().collect(),
             rollbacks,
+            secrets,
+            parts,
             drill,
             manifest: manifest(&self.read),
         };

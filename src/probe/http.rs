@@ -158,7 +158,7 @@ async fn open(probe: &Probe, source: &HttpSource, place: &Place, deadline: Insta
 
 /// Connects to the first address that answers. Each gets an equal share of the time that is left, so that a
 /// black hole in front does not hide a good address behind it.
-async fn connect(addresses: &[IpAddr], port: u16, deadline: Instant) -> Result<(TcpStream, IpAddr, i64), String> {
+pub(super) async fn connect(addresses: &[IpAddr], port: u16, deadline: Instant) -> Result<(TcpStream, IpAddr, i64), String> {
     let mut error = "dns";
     for (index, &address) in addresses.iter().enumerate() {
         let begin = Instant::now();
@@ -233,7 +233,7 @@ async fn exchange(
 }
 
 /// The future's output, or this word when the deadline passes first.
-async fn within<T>(deadline: Instant, word: &str, future: impl Future<Output = T>) -> Result<T, String> {
+pub(super) async fn within<T>(deadline: Instant, word: &str, future: impl Future<Output = T>) -> Result<T, String> {
     timeout_at(deadline, future).await.map_err(|_| word.to_owned())
 }
 
@@ -253,7 +253,7 @@ fn not_after(certificate: &[u8]) -> Option<i64> {
 }
 
 /// What is wrong with the certificate, in words that people search for.
-fn tls_error(error: &io::Error) -> String {
+pub(super) fn tls_error(error: &io::Error) -> String {
     let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
         return "tls: closed".to_owned();
     };

@@ -143,6 +143,8 @@ pub fn budget(plan: &Plan) -> Budget {
         let operation = match place {
             Place::Records { .. } => "ListResourceRecordSets",
             Place::HealthCheck { .. } => "GetHealthCheck",
+            // No service is asked for a file.
+            Place::File { .. } => continue,
         };
         budget.add(ROUTE53_REGION, "route53", operation, always(BACKGROUND_READ_MS));
     }

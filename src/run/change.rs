@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::edit::{self, sha256};
 use super::state::{CallRun, CallState, Run, restored_by, step_of};
-use crate::cloud::{Answer, Call, HealthCheckInfo, Millis, Query};
-use crate::plan::{Action, HealthCheck, Plan, RecordKey, RecordSet, Records, Shift, StepId};
+use crate::cloud::{Answer, Call, HealthCheckInfo, Millis, Query, Splice, spliced};
+use crate::plan::{Action, Edit, HealthCheck, Plan, RecordKey, RecordSet, Records, Shift, StepId};
 
 /// Something that has to be read before it can be changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +22,11 @@ pub enum Place {
         /// Its id.
         id: String,
     },
+    /// A file of the working tree.
+    File {
+        /// Path relative to the working tree.
+        file: String,
+    },
 }
 
 impl Place {
@@ -30,6 +36,7 @@ impl Place {
         match self {
             Place::Records { zone, name } => Query::Records { zone: zone.clone(), name: name.clone() },
             Place::HealthCheck { id } => Query::HealthCheck { id: id.clone() },
+            Place::File { file } => Query::File { file: file.clone() },
         }
     }
 
@@ -41,6 +48,7 @@ impl Place {
                 zone == changed && delete.iter().chain(create).any(|r| r.name == *name)
             }
             (Place::HealthCheck { id }, Call::UpdateHealthCheck { id: changed, .. }) => id == changed,
+            (Place::File { file }, Call::EditFile { file: changed, .. }) => file == changed,
             _ => false,
         }
     }
@@ -51,6 +59,7 @@ impl std::fmt::Display for Place {
         match self {
             Place::Records { name, .. } => f.write_str(name),
             Place::HealthCheck { id } => write!(f, "health check {id}"),
+            Place::File { file } => write!(f, "file {file}"),
         }
     }
 }
@@ -62,6 +71,8 @@ pub struct Wanted {
     pub records: BTreeMap<(String, RecordKey), Option<RecordSet>>,
     /// Per health check its `Inverted`.
     pub checks: BTreeMap<String, bool>,
+    /// Per file the call that makes it so; none where it is so.
+    pub files: BTreeMap<String, Call>,
 }
 
 /// What was read, by place.
@@ -104,6 +115,15 @@ impl<'a> Read<'a> {
         }
     }
 
+    /// The text of a file.
+    #[must_use]
+    pub fn file(&self, file: &str) -> Option<&'a str> {
+        match self.0.get(&Place::File { file: file.to_owned() }) {
+            Some(Answer::File(text)) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The record set of that name, type and set identifier.
     #[must_use]
     pub fn find(&self, zone: &str, key: &RecordKey) -> Option<&'a RecordSet> {
@@ -125,16 +145,23 @@ pub fn places(plan: &Plan, run: &Run, action: &Action) -> BTreeSet<Place> {
             .map(|name| Place::Records { zone: zone.clone(), name: name.clone() })
             .collect(),
         Action::HealthCheck(HealthCheck { id, .. }) => BTreeSet::from([Place::HealthCheck { id: id.clone() }]),
+        Action::Edit(edit) => BTreeSet::from([Place::File { file: edit.file.clone() }]),
         Action::Restore { steps } => {
             let found = found(plan, run);
             let records = found.records.iter().filter(|(_, changes)| first_of(changes, steps).is_some());
             let records = records.map(|((zone, key), _)| Place::Records { zone: zone.clone(), name: key.name.clone() });
             let checks = found.checks.iter().filter(|(_, changes)| first_of(changes, steps).is_some());
-            records.chain(checks.map(|(id, _)| Place::HealthCheck { id: id.clone() })).collect()
+            let files = found.files.iter().filter(|(_, edits)| edits.iter().any(|edit| steps.contains(&edit.step)));
+            let files = files.map(|(file, _)| Place::File { file: file.clone() });
+            records.chain(checks.map(|(id, _)| Place::HealthCheck { id: id.clone() })).chain(files).collect()
         }
-        Action::Stack(_) | Action::Soak { .. } | Action::Approve { .. } | Action::Checklist { .. } | Action::Switch(_) => {
-            BTreeSet::new()
-        }
+        Action::Stack(_)
+        | Action::Shell(_)
+        | Action::Http(_)
+        | Action::Soak { .. }
+        | Action::Approve { .. }
+        | Action::Checklist { .. }
+        | Action::Switch(_) => BTreeSet::new(),
     }
 }
 
@@ -148,17 +175,27 @@ pub fn wanted(plan: &Plan, run: &Run, action: &Action, read: &Read<'_>) -> Resul
         Action::Records(Records { zone, put, remove }) => {
             let gone = remove.iter().map(|key| ((zone.clone(), key.clone()), None));
             let records = gone.chain(put.iter().map(|r| ((zone.clone(), r.key()), Some(r.clone())))).collect();
-            Ok(Wanted { records, checks: BTreeMap::new() })
+            Ok(Wanted { records, ..Wanted::default() })
         }
         Action::HealthCheck(check) => inverted(check, read),
+        Action::Edit(edit) => edited(plan, run, edit, read),
         Action::Restore { steps } => {
             let mut wanted = before(plan, run, steps);
             wanted.make_room(read);
+            for (file, edits) in &found(plan, run).files {
+                if let Some(call) = unedited(plan, file, edits, steps, read)? {
+                    wanted.files.insert(file.clone(), call);
+                }
+            }
             Ok(wanted)
         }
-        Action::Stack(_) | Action::Soak { .. } | Action::Approve { .. } | Action::Checklist { .. } | Action::Switch(_) => {
-            Ok(Wanted::default())
-        }
+        Action::Stack(_)
+        | Action::Shell(_)
+        | Action::Http(_)
+        | Action::Soak { .. }
+        | Action::Approve { .. }
+        | Action::Checklist { .. }
+        | Action::Switch(_) => Ok(Wanted::default()),
     }
 }
 
@@ -188,7 +225,50 @@ fn inverted(check: &HealthCheck, read: &Read<'_>) -> Result<Wanted, String> {
         let id = &check.id;
         return Err(format!("health check {id} is disabled, so it counts as healthy whatever it sees: enable it first"));
     }
-    Ok(Wanted { records: BTreeMap::new(), checks: BTreeMap::from([(check.id.clone(), check.inverted)]) })
+    Ok(Wanted { checks: BTreeMap::from([(check.id.clone(), check.inverted)]), ..Wanted::default() })
+}
+
+/// The file with its replacements made. One that a call of the same step has left so is as it shall be.
+fn edited(plan: &Plan, run: &Run, edit: &Edit, read: &Read<'_>) -> Result<Wanted, String> {
+    let Some(text) = read.file(&edit.file) else { return Ok(Wanted::default()) };
+    let before = sha256(text);
+    let ours = |call: &CallRun| {
+        let of_step = step_of(plan, &call.job).is_some_and(|step| plan.steps[step].action == Action::Edit(edit.clone()));
+        let left = matches!(&call.call, Call::EditFile { file, after, .. } if *file == edit.file && *after == before);
+        of_step && left && (call.doubtful || matches!(call.state, CallState::Open | CallState::Applied(..)))
+    };
+    if run.calls.values().any(ours) {
+        return Ok(Wanted::default());
+    }
+    let splices = edit::splices(edit, text, |step, name| run.output(plan, step, name))?;
+    let after = spliced(text, &splices).map(|text| sha256(&text)).unwrap_or_default();
+    let call = Call::EditFile { file: edit.file.clone(), before, after, splices };
+    Ok(Wanted { files: BTreeMap::from([(edit.file.clone(), call)]), ..Wanted::default() })
+}
+
+/// The call that takes back the newest of these steps' edits of a file; `None` when they are taken back.
+fn unedited(plan: &Plan, file: &str, edits: &[Edited], steps: &[StepId], read: &Read<'_>) -> Result<Option<Call>, String> {
+    let (Some(first), Some(text)) = (edits.iter().position(|edit| steps.contains(&edit.step)), read.file(file)) else {
+        return Ok(None);
+    };
+    let now = sha256(text);
+    let newest = edits.iter().rposition(|edit| edit.after == now);
+    let behind = |from: usize| edits[from..].iter().find(|edit| !steps.contains(&edit.step));
+    match newest {
+        _ if edits[first].before == now => Ok(None),
+        Some(newest) if newest >= first => match behind(newest).or_else(|| behind(first)) {
+            Some(other) => {
+                let other = &plan.steps[other.step].id;
+                Err(format!("{file} was edited by '{other}' since: take that back first"))
+            }
+            None => {
+                let Edited { before, after, splices, .. } = &edits[newest];
+                let (before, after) = (after.clone(), before.clone());
+                Ok(Some(Call::EditFile { file: file.to_owned(), before, after, splices: edit::inverse(splices) }))
+            }
+        },
+        _ => Err(format!("{file} was changed since by somebody else: nothing in it is put back")),
+    }
 }
 
 /// What these steps found where they changed something: the inverse, computed from what was really done.
@@ -199,7 +279,7 @@ fn before(plan: &Plan, run: &Run, steps: &[StepId]) -> Wanted {
     let found = found(plan, run);
     let records = found.records.iter().filter_map(|(key, changes)| Some((key.clone(), first_of(changes, steps)?.clone())));
     let checks = found.checks.iter().filter_map(|(id, changes)| Some((id.clone(), *first_of(changes, steps)?)));
-    Wanted { records: records.collect(), checks: checks.collect() }
+    Wanted { records: records.collect(), checks: checks.collect(), files: BTreeMap::new() }
 }
 
 /// What each step of a run has changed and found there, and nothing has taken back. Every proof of every rollback asks
@@ -241,6 +321,16 @@ impl Wanted {
 pub struct Found {
     records: BTreeMap<(String, RecordKey), History<Option<RecordSet>>>,
     checks: BTreeMap<String, History<bool>>,
+    files: BTreeMap<String, Vec<Edited>>,
+}
+
+/// An edit of a file.
+#[derive(Debug, Clone)]
+struct Edited {
+    step: StepId,
+    before: String,
+    after: String,
+    splices: Vec<Splice>,
 }
 
 /// Steps in the order in which they changed something, and what each found there.
@@ -260,6 +350,10 @@ impl Found {
             Call::UpdateHealthCheck { id, inverted, .. } => {
                 self.checks.entry(id.clone()).or_default().push((step, !inverted));
             }
+            Call::EditFile { file, before, after, splices } => {
+                let (before, after, splices) = (before.clone(), after.clone(), splices.clone());
+                self.files.entry(file.clone()).or_default().push(Edited { step, before, after, splices });
+            }
             _ => {}
         }
     }
@@ -274,6 +368,13 @@ impl Found {
                 }
             }
             Call::UpdateHealthCheck { id, .. } => cut(self.checks.get_mut(id), taken_back),
+            Call::EditFile { file, .. } => {
+                if let Some(edits) = self.files.get_mut(file)
+                    && let Some(first) = edits.iter().position(|edit| taken_back.contains(&edit.step))
+                {
+                    edits.truncate(first);
+                }
+            }
             _ => {}
         }
     }
@@ -319,7 +420,7 @@ pub fn batches(wanted: &Wanted, read: &Read<'_>) -> Vec<Call> {
         let call = || Call::UpdateHealthCheck { id: id.clone(), version: have.version, inverted: *inverted };
         (have.inverted != *inverted).then(call)
     });
-    records.chain(checks).collect()
+    records.chain(checks).chain(wanted.files.values().cloned()).collect()
 }
 
 /// True when a call that is still under way would be taken: what it deletes is there, exactly as it was read. Anything
@@ -333,6 +434,7 @@ pub fn may_land(call: &Call, read: &Read<'_>) -> bool {
                 && create.iter().filter(|new| !replaced(new)).all(|new| read.find(zone, &new.key()).is_none())
         }
         Call::UpdateHealthCheck { id, version, .. } => read.check(id).is_some_and(|info| info.version == *version),
+        Call::EditFile { file, before, .. } => read.file(file).is_some_and(|text| sha256(text) == *before),
         _ => true,
     }
 }
@@ -347,6 +449,7 @@ pub fn is_there(call: &Call, read: &Read<'_>) -> bool {
                 && delete.iter().filter(|old| !replaced(old)).all(|old| read.find(zone, &old.key()).is_none())
         }
         Call::UpdateHealthCheck { id, inverted, .. } => read.check(id).is_some_and(|info| info.inverted == *inverted),
+        Call::EditFile { file, after, .. } => read.file(file).is_some_and(|text| sha256(text) == *after),
         _ => false,
     }
 }

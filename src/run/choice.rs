@@ -1,6 +1,8 @@
 //! What a person may choose when the plan's own way does not go on: to start behind a shut gate, to leave a step out,
 //! to say that it was done by hand, to take a ramp back one stage. Each with a reason that stays in the journal.
 
+use std::collections::BTreeMap;
+
 use super::command::Reply;
 use super::decide::{Ctx, Decision, barred, rolled_back};
 use super::entry::{Entry, JobRef};
@@ -8,6 +10,7 @@ use super::gate;
 use super::rollback;
 use super::snapshot::{StepState, Verdict};
 use super::state::CallState;
+use crate::cloud::Call;
 use crate::plan::{Action, Step, Undo};
 
 fn given(reason: &str) -> Result<(), String> {
@@ -74,6 +77,8 @@ pub fn skip(ctx: Ctx<'_>, step: &str, reason: &str) -> Result<Decision, String> 
 /// A job may be left when nothing of it is still on its way.
 fn may_leave(ctx: Ctx<'_>) -> Result<(), String> {
     let calls = ctx.run.job.iter().flat_map(|job| &job.calls).filter_map(|id| ctx.run.calls.get(id));
+    // A script that goes on is ended when nobody waits for it any more, so it holds nobody up.
+    let calls = calls.filter(|call| !matches!(call.call, Call::RunScript { .. }));
     let mut unsettled =
         calls.filter(|call| matches!(call.state, CallState::Open | CallState::Unknown(_) | CallState::Deferred(_)));
     match unsettled.next() {
@@ -92,7 +97,7 @@ pub fn done_by_hand(ctx: Ctx<'_>, by: &str, step: &str, reason: &str) -> Result<
     let definition = may_be_done(ctx)?;
     same(definition, step)?;
     let job = JobRef::Step(definition.id.clone());
-    let acted = Entry::Acted { job: job.clone(), by_hand: Some(reason.to_owned()) };
+    let acted = Entry::Acted { job: job.clone(), by_hand: Some(reason.to_owned()), outputs: BTreeMap::new() };
     if ctx.run.job.is_some() {
         return Ok(done(vec![acted], "taken as done; its verify decides"));
     }

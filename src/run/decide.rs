@@ -12,7 +12,7 @@ use super::event::Event;
 use super::snapshot::{Outcome, StepState, Verdict};
 use super::state::{CallState, Job, Run, definition};
 use super::watch::{Prepared, Watch, refused};
-use super::{choice, gate, job, outage, rollback, stacks};
+use super::{choice, gate, job, local, outage, rollback, stacks};
 use crate::cloud::{Call, CallId, Effect, Failure, FailureKind, Millis, Query, Receipt};
 use crate::plan::{Action, ConditionId, Plan, Step, StepId, Undo};
 
@@ -157,7 +157,11 @@ fn command_given(ctx: Ctx<'_>, by: &str, command: Command) -> Decision {
         },
         Command::Tick { step, item, done } => match current(ctx, &step) {
             Some((job, Action::Checklist { items })) if item < items.len() => {
-                Decision::by_command(Entry::Ticked { job: job.of.clone(), item, done }, if done { "ticked" } else { "unticked" })
+                if !done && !items[item].is_by_hand() {
+                    return Decision::refuse("this item ticks itself: it cannot be unticked");
+                }
+                let entry = Entry::Ticked { job: job.of.clone(), item, done, evidence: Vec::new() };
+                Decision::by_command(entry, if done { "ticked" } else { "unticked" })
             }
             _ => Decision::refuse(format!("'{step}' has no such item to tick now")),
         },
@@ -324,12 +328,19 @@ pub fn advance(ctx: Ctx<'_>) -> Decision {
 fn send_open_calls(ctx: Ctx<'_>, decision: &mut Decision) {
     for (id, call) in &ctx.run.calls {
         if matches!(call.state, CallState::Open) && !ctx.watch.is_sent(*id) {
-            let template = match (&call.call, definition(ctx.plan, &call.job).map(|s| &s.action)) {
+            let text = match (&call.call, definition(ctx.plan, &call.job).map(|s| &s.action)) {
                 (Call::CreateChangeSet { .. }, Some(Action::Stack(action))) => job::template(action),
+                (Call::RunScript { .. }, _) => local::text(ctx.plan, &call.job),
                 _ => None,
             };
             let (sending, token, call) = (call.sendings, call.token.clone(), call.call.clone());
-            decision.effects.push(Effect::Send { id: *id, sending, token, call, template });
+            decision.effects.push(Effect::Send { id: *id, sending, token, call, text });
+        }
+        // A script that nobody waits for any more, because its step was left or a rollback began, is ended.
+        let runs = matches!((&call.call, &call.state), (Call::RunScript { .. }, CallState::Open)) && ctx.watch.is_sent(*id);
+        let awaited = ctx.run.job.as_ref().is_some_and(|job| job.calls.contains(id));
+        if runs && !awaited && !ctx.watch.is_stopped(*id) {
+            decision.effects.push(Effect::Stop { id: *id, sending: call.sendings });
         }
     }
 }
@@ -440,7 +451,7 @@ pub fn attention(plan: &Plan, run: &Run) -> Vec<ConditionId> {
     if run.finished.is_some() {
         return Vec::new();
     }
-    let mut conditions = work_conditions(plan, run).to_vec();
+    let mut conditions = work_conditions(plan, run);
     if run.active_rollback().is_none() {
         let begun = |r: &&crate::plan::Rollback| rollback::began(run, r).is_some();
         conditions.extend(plan.rollbacks.iter().filter(begun).flat_map(|r| &r.auto));
@@ -448,18 +459,19 @@ pub fn attention(plan: &Plan, run: &Run) -> Vec<ConditionId> {
     conditions
 }
 
-fn work_conditions<'a>(plan: &'a Plan, run: &Run) -> &'a [ConditionId] {
+fn work_conditions(plan: &Plan, run: &Run) -> Vec<ConditionId> {
     if let Some(job) = &run.job {
         return match definition(plan, &job.of) {
-            Some(step) if job.acted.is_some() => &step.verify,
-            Some(Step { action: Action::Soak { conditions, .. }, .. }) => conditions,
-            _ => &[],
+            Some(step) if job.acted.is_some() => step.verify.clone(),
+            Some(Step { action: Action::Soak { conditions, .. }, .. }) => conditions.clone(),
+            Some(Step { action: Action::Checklist { items }, .. }) => items.iter().flat_map(|i| i.when.clone()).collect(),
+            _ => Vec::new(),
         };
     }
     if let Some(active) = run.active_rollback() {
-        return rollback::next_job(plan, active).and_then(|(_, step)| step).map_or(&[], |s| &s.gate);
+        return rollback::next_job(plan, active).and_then(|(_, step)| step).map_or_else(Vec::new, |s| s.gate.clone());
     }
-    run.next_step().map_or(&[], |id| &plan.steps[id].gate)
+    run.next_step().map_or_else(Vec::new, |id| plan.steps[id].gate.clone())
 }
 
 /// The idempotency token of a job's next call: a hash of run, job, attempt and ordinal.

@@ -2,6 +2,8 @@
 //!
 //! Entries name steps by id, never by number, so that a journal stays readable when a plan is amended.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::{Conflict, Outcome};
@@ -102,6 +104,9 @@ pub enum Entry {
         /// What a person did instead of the engine, if so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by_hand: Option<String>,
+        /// What a stack gave for later steps.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        outputs: BTreeMap<String, String>,
     },
     /// A job is done and verified.
     Done {
@@ -133,6 +138,9 @@ pub enum Entry {
         item: usize,
         /// New state.
         done: bool,
+        /// What let it tick itself.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        evidence: Vec<String>,
     },
     /// The run goes on by itself from here, or stops doing so.
     GoOn {
@@ -305,12 +313,15 @@ impl Entry {
             },
             Entry::InSync { id } => format!("call {id} in sync"),
             Entry::Reviewed { job } => format!("{job}: change set reviewed"),
-            Entry::Acted { job, by_hand: Some(reason) } => format!("{job}: DONE BY HAND: {reason}"),
+            Entry::Acted { job, by_hand: Some(reason), .. } => format!("{job}: DONE BY HAND: {reason}"),
             Entry::Acted { job, .. } => format!("{job}: action done"),
             Entry::Done { job, .. } => format!("{job}: done"),
             Entry::Failed { job, reason, .. } => format!("{job}: FAILED: {reason}"),
             Entry::Approved { job } => format!("{job}: approved"),
-            Entry::Ticked { job, item, done } => {
+            Entry::Ticked { job, item, evidence, .. } if !evidence.is_empty() => {
+                format!("{job}: item {} ticked itself: {}", item + 1, evidence.join(", "))
+            }
+            Entry::Ticked { job, item, done, .. } => {
                 format!("{job}: item {} {}", item + 1, if *done { "ticked" } else { "unticked" })
             }
             Entry::GoOn { on: true, .. } => "going on by itself".into(),
@@ -348,7 +359,7 @@ mod tests {
                 overridden: None,
             },
             Entry::Continued {},
-            Entry::Outcome { id: 3, outcome: CallOutcome::Accepted(Receipt { id: "C1".into() }) },
+            Entry::Outcome { id: 3, outcome: CallOutcome::Accepted(Receipt::of("C1".into())) },
             Entry::Finished { outcome: Outcome::RolledBack },
         ];
         for entry in entries {

@@ -1,19 +1,19 @@
 //! How one piece of work goes on: its action, then its verify.
 
-use std::collections::BTreeSet;
-
-use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::{self, Place, Read, is_there};
 use super::conflict;
 use super::decide::{Ctx, Decision, token};
+use super::edit::sha256;
 use super::entry::{CallOutcome, Entry, JobRef};
 use super::gate::{self, is_usable};
-use super::snapshot::{Conflict, Verdict};
+use super::local;
+use super::snapshot::{Conflict, StepState, Verdict};
 use super::stacks::{self, Cause};
-use super::state::{CallRun, CallState, Job, definition, restored_by};
+use super::state::{CallRun, CallState, Job, action_of, definition};
 use crate::cloud::{Call, CallId, ChangeSetInfo, Millis, Query, StackInfo};
-use crate::plan::{Action, StackAction, StackChange, Switch};
+use crate::plan::{Action, Item, StackAction, StackChange, Switch};
 
 /// How often a change in progress is looked at, in milliseconds.
 pub(super) const POLL_MS: i64 = 2_000;
@@ -28,13 +28,8 @@ const REPLANS: usize = 5;
 
 /// Takes the current job one step further.
 pub fn advance(ctx: Ctx<'_>, job: &Job, decision: &mut Decision) {
-    let undo;
-    let (action, verify) = if let Some(step) = definition(ctx.plan, &job.of) {
-        (&step.action, step.verify.as_slice())
-    } else {
-        undo = Action::Restore { steps: restored_by(ctx.plan, &job.of) };
-        (&undo, [].as_slice())
-    };
+    let action = action_of(ctx.plan, &job.of);
+    let verify = definition(ctx.plan, &job.of).map(|step| step.verify.as_slice()).unwrap_or_default();
     if job.acted.is_some() {
         if gate::all(ctx.plan, ctx.watch, verify, ctx.now) == Verdict::Pass {
             decision.write(Entry::Done { job: job.of.clone(), evidence: gate::evidence(ctx.plan, ctx.watch, verify) });
@@ -42,10 +37,12 @@ pub fn advance(ctx: Ctx<'_>, job: &Job, decision: &mut Decision) {
         return;
     }
     let papers = ctx.run.papers.get(&job.of);
-    match action {
-        Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Restore { .. } => {
+    match action.as_ref() {
+        action @ (Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Edit(_) | Action::Restore { .. }) => {
             swap(ctx, job, action, decision);
         }
+        Action::Shell(script) => local::run_script(ctx, job, script, decision),
+        Action::Http(request) => local::make_request(ctx, job, request, decision),
         Action::Switch(switch) => flip(ctx, job, switch, decision),
         Action::Stack(stack) => match &stack.change {
             StackChange::Apply { .. } => apply_stack(ctx, job, stack, decision),
@@ -65,6 +62,7 @@ pub fn advance(ctx: Ctx<'_>, job: &Job, decision: &mut Decision) {
             }
         }
         Action::Checklist { items } => {
+            tick(ctx, job, items, decision);
             if papers.is_some_and(|p| (0..items.len()).all(|i| p.ticks.get(&i) == Some(&true))) {
                 acted(job, decision);
             }
@@ -72,16 +70,37 @@ pub fn advance(ctx: Ctx<'_>, job: &Job, decision: &mut Decision) {
     }
 }
 
-fn intend(ctx: Ctx<'_>, job: &Job, call: Call, decision: &mut Decision) {
+/// Ticks what ticks itself. It stays ticked: the journal says what was seen, and when.
+fn tick(ctx: Ctx<'_>, job: &Job, items: &[Item], decision: &mut Decision) {
+    let ticks = ctx.run.papers.get(&job.of).map(|papers| &papers.ticks);
+    for (item, of) in items.iter().enumerate().filter(|(_, item)| !item.is_by_hand()) {
+        let done = of.done.iter().all(|step| ctx.run.steps[*step].state == StepState::Done);
+        let open = ticks.is_none_or(|ticks| ticks.get(&item) != Some(&true));
+        if open && done && gate::all(ctx.plan, ctx.watch, &of.when, ctx.now) == Verdict::Pass {
+            let steps = of.done.iter().map(|step| format!("{} is done", ctx.plan.steps[*step].id));
+            let evidence = steps.chain(gate::evidence(ctx.plan, ctx.watch, &of.when)).collect();
+            decision.write(Entry::Ticked { job: job.of.clone(), item, done: true, evidence });
+        }
+    }
+}
+
+pub(super) fn intend(ctx: Ctx<'_>, job: &Job, call: Call, decision: &mut Decision) {
     let id = ctx.run.calls.keys().next_back().map_or(1, |id| id + 1);
     decision.write(Entry::Intent { id, job: job.of.clone(), token: token(ctx.run, job), call });
 }
 
-fn acted(job: &Job, decision: &mut Decision) {
-    decision.write(Entry::Acted { job: job.of.clone(), by_hand: None });
+pub(super) fn acted(job: &Job, decision: &mut Decision) {
+    decision.write(Entry::Acted { job: job.of.clone(), by_hand: None, outputs: BTreeMap::new() });
 }
 
-fn fail(job: &Job, reason: impl Into<String>, decision: &mut Decision) {
+/// A stack is as it shall be. Its outputs become values for later steps, if its template has any.
+fn built(job: &Job, action: &StackAction, info: &StackInfo, decision: &mut Decision) {
+    let StackChange::Apply { outputs: named, .. } = &action.change else { return acted(job, decision) };
+    let given = info.outputs.iter().filter(|(name, _)| named.contains(name)).cloned();
+    decision.write(Entry::Acted { job: job.of.clone(), by_hand: None, outputs: given.collect() });
+}
+
+pub(super) fn fail(job: &Job, reason: impl Into<String>, decision: &mut Decision) {
     decision.write(Entry::Failed { job: job.of.clone(), reason: reason.into(), conflict: None });
 }
 
@@ -93,7 +112,7 @@ fn ask_about(job: &Job, conflict: Conflict, decision: &mut Decision) {
 }
 
 /// Sends a call once more after a pause that doubles: 1, 2, 4 … 30 seconds.
-fn resend(ctx: Ctx<'_>, id: CallId, call: &CallRun, why: &str, decision: &mut Decision) {
+pub(super) fn resend(ctx: Ctx<'_>, id: CallId, call: &CallRun, why: &str, decision: &mut Decision) {
     let pause = (500_i64 << call.sendings.min(6)).min(30_000);
     if ctx.now < call.changed + pause {
         decision.wake_at(call.changed + pause);
@@ -305,7 +324,7 @@ fn apply_stack(ctx: Ctx<'_>, job: &Job, action: &StackAction, decision: &mut Dec
         CallState::Applied(..) => {
             events(ctx, action, decision);
             match look(ctx, action, executed.changed, decision).flatten() {
-                Some(info) if is_usable(&info.status) => acted(job, decision),
+                Some(info) if is_usable(&info.status) => built(job, action, info, decision),
                 Some(info) if is_over(&info.status) => fail_with_cause(ctx, job, action, info, decision),
                 _ => decision.ask(ctx, stack_query(action), POLL_MS),
             }
@@ -327,14 +346,21 @@ fn prepare_change_set(ctx: Ctx<'_>, job: &Job, action: &StackAction, frozen: boo
     if frozen {
         return;
     }
-    let hash = Sha256::digest(template.as_bytes()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let value = |(name, text): (&String, &crate::plan::Text)| {
+        let resolved = text.resolve(|step, output| ctx.run.output(ctx.plan, step, output))?;
+        Ok((name.clone(), resolved.fill(|_| String::new())))
+    };
+    let parameters = match parameters.iter().map(value).collect::<Result<Vec<_>, String>>() {
+        Ok(parameters) => parameters,
+        Err(why) => return fail(job, why, decision),
+    };
     let call = Call::CreateChangeSet {
         region: action.region.clone(),
         stack: action.name.clone(),
         change_set: format!("cutover-{}", token(ctx.run, job).get(..12).unwrap_or_default()),
         create,
-        template_sha256: hash,
-        parameters: parameters.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        template_sha256: sha256(template),
+        parameters,
         capabilities: capabilities.clone(),
     };
     intend(ctx, job, call, decision);
@@ -344,7 +370,11 @@ fn review(ctx: Ctx<'_>, job: &Job, action: &StackAction, frozen: bool, decision:
     let Some((query, since)) = change_set_query(ctx, job) else { return };
     let Query::ChangeSet { change_set, .. } = &query else { return };
     match ctx.watch.change_set(&query, since).flatten() {
-        Some(info) if info.no_changes => acted(job, decision),
+        Some(info) if info.no_changes => {
+            if let Some(Some(stack)) = look(ctx, action, since, decision) {
+                built(job, action, stack, decision);
+            }
+        }
         Some(info) if info.status == "FAILED" => fail(job, format!("change set failed: {}", info.reason), decision),
         Some(info) if info.executable => {
             let lets_go = job.reviewed || (ctx.run.going.is_some() && !is_destructive(info));

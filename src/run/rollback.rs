@@ -9,9 +9,9 @@ use super::command::Reply;
 use super::decide::{Ctx, Decision, traffic_place};
 use super::entry::{Entry, JobRef, RollbackRef};
 use super::snapshot::{Armed, Freshness, StepState, Verdict};
-use super::state::{CallRun, CallState, RollbackRun, Run, step_of};
+use super::state::{CallRun, CallState, RollbackRun, Run, action_of, step_of};
 use super::watch::refused;
-use super::{gate, job, ready};
+use super::{gate, job, local, ready};
 use crate::cloud::{Call, Millis};
 use crate::plan::{Action, Plan, Rollback, Source, Step, StepId, Undo, format_ms};
 
@@ -105,11 +105,12 @@ pub fn begin_by_itself(ctx: Ctx<'_>, decision: &mut Decision) {
 pub fn undoable(ctx: Ctx<'_>, step: &str) -> Result<(), String> {
     let Some(id) = ctx.plan.step_named(step) else { return Err(format!("no step '{step}' in this plan")) };
     let definition = &ctx.plan.steps[id];
-    if !matches!(definition.action, Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_)) {
+    let swaps = matches!(definition.action, Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Edit(_));
+    if !swaps && !matches!(definition.undo, Undo::Script(_)) {
         return Err(match &definition.undo {
             Undo::OneWay(why) => format!("'{step}' is one-way: {why}"),
             Undo::Manual(how) => format!("'{step}' is taken back by hand: {how}"),
-            Undo::Auto | Undo::Nothing => format!("'{step}' changes nothing that could be taken back"),
+            Undo::Auto | Undo::Nothing | Undo::Script(_) => format!("'{step}' changes nothing that could be taken back"),
         });
     }
     if ctx.run.steps[id].attempts == 0 || ctx.run.steps[id].state == StepState::Undone {
@@ -149,9 +150,9 @@ pub struct Offer {
 pub fn offer(ctx: Ctx<'_>, of: &RollbackRef, since: Millis) -> Offer {
     let mut offer = Offer { calls: Vec::new(), by_hand: Vec::new(), fingerprint: None, problem: None };
     let mut complete = true;
-    for action in actions(ctx, of) {
+    for (job, action) in actions(ctx, of) {
         match &action {
-            Action::Restore { .. } | Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) => {
+            Action::Restore { .. } | Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Edit(_) => {
                 let mut read = Read::default();
                 let places = change::places(ctx.plan, ctx.run, &action);
                 for place in &places {
@@ -177,8 +178,16 @@ pub fn offer(ctx: Ctx<'_>, of: &RollbackRef, since: Millis) -> Offer {
                 offer.calls.push(Call::DeleteStack { region: stack.region.clone(), stack: stack.name.clone() });
             }
             Action::Switch(switch) => offer.calls.push(job::put(switch)),
+            Action::Shell(script) => match local::script_call(ctx, &job, script) {
+                Ok(call) => offer.calls.push(call),
+                Err(why) => offer.problem = Some(why),
+            },
+            Action::Http(request) => match local::request_call(ctx, &job, request) {
+                Ok(call) => offer.calls.push(call),
+                Err(why) => offer.problem = Some(why),
+            },
             Action::Approve { what, .. } => offer.by_hand.push(format!("approval: {what}")),
-            Action::Checklist { items } => offer.by_hand.extend(items.iter().cloned()),
+            Action::Checklist { items } => offer.by_hand.extend(items.iter().map(|item| item.text.clone())),
             Action::Soak { for_ms, .. } => offer.by_hand.push(format!("watch for {}", format_ms(*for_ms))),
         }
     }
@@ -191,12 +200,17 @@ pub fn offer(ctx: Ctx<'_>, of: &RollbackRef, since: Millis) -> Offer {
 }
 
 /// The actions of a rollback, in order.
-fn actions(ctx: Ctx<'_>, of: &RollbackRef) -> Vec<Action> {
+fn actions(ctx: Ctx<'_>, of: &RollbackRef) -> Vec<(JobRef, Action)> {
     match of {
-        RollbackRef::Undo(step) => vec![Action::Restore { steps: ctx.plan.step_named(step).into_iter().collect() }],
+        RollbackRef::Undo(step) => {
+            let job = JobRef::Undo(step.clone());
+            let action = action_of(ctx.plan, &job).into_owned();
+            vec![(job, action)]
+        }
         RollbackRef::Plan(name) => {
             let found = ctx.plan.rollbacks.iter().find(|r| r.name == *name);
-            found.map(|r| r.steps.iter().map(|s| s.action.clone()).collect()).unwrap_or_default()
+            let job = |step: &Step| (JobRef::Rollback(name.clone(), step.id.clone()), step.action.clone());
+            found.map(|r| r.steps.iter().map(job).collect()).unwrap_or_default()
         }
     }
 }
@@ -210,7 +224,7 @@ pub fn places(ctx: Ctx<'_>) -> BTreeSet<Place> {
         wanted.extend(started.map(|r| RollbackRef::Plan(r.name.clone())));
     }
     let mut places: BTreeSet<Place> = traffic_place(ctx.plan).into_iter().collect();
-    for action in wanted.iter().flat_map(|of| actions(ctx, of)) {
+    for (_, action) in wanted.iter().flat_map(|of| actions(ctx, of)) {
         places.extend(change::places(ctx.plan, ctx.run, &action));
     }
     places

@@ -258,6 +258,8 @@ fn call_lines(call: &Call) -> Vec<String> {
         Call::CreateChangeSet { region, stack, .. } | Call::ExecuteChangeSet { region, stack, .. } => {
             vec![format!("change the stack `{stack}` in {region}")]
         }
+        Call::EditFile { file, .. } => vec![format!("edit the file `{}`", plain(file))],
+        Call::RunScript { job, .. } | Call::MakeRequest { job, .. } => vec![format!("what `{job}` does, by hand")],
     }
 }
 
@@ -274,7 +276,7 @@ fn parts(ctx: Ctx<'_>, rollback: &Rollback) -> Result<Vec<Part>, String> {
     let mut parts = Vec::new();
     for (index, step) in rollback.steps.iter().enumerate() {
         let does = match &step.action {
-            Action::Restore { .. } | Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) => {
+            Action::Restore { .. } | Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Edit(_) => {
                 let mut read = Read::default();
                 for (place, answer) in &found {
                     read.insert(place.clone(), answer);
@@ -294,8 +296,16 @@ fn parts(ctx: Ctx<'_>, rollback: &Rollback) -> Result<Vec<Part>, String> {
                     Does::ByHand(vec![format!("change the stack {} in {} to {template_path}", stack.name, stack.region)])
                 }
             },
+            Action::Shell(script) => {
+                let named = script.path.as_deref().unwrap_or("of the plan file");
+                let env = script.env.iter().map(|(name, value)| format!("{name}={value}"));
+                let secrets = script.secrets.iter().map(|name| format!("{name} (a secret)"));
+                let env = env.chain(secrets).collect::<Vec<_>>().join(", ");
+                Does::ByHand(vec![format!("run the script {named} with bash; its environment: {env}")])
+            }
+            Action::Http(request) => Does::ByHand(vec![format!("request {} {}", request.method, request.url)]),
             Action::Approve { count, what } => Does::ByHand(vec![format!("approval by {count}: {what}")]),
-            Action::Checklist { items } => Does::ByHand(items.clone()),
+            Action::Checklist { items } => Does::ByHand(items.iter().map(|item| item.text.clone()).collect()),
             Action::Soak { for_ms, conditions } => {
                 let watched = conditions.iter().map(|id| condition(ctx.plan, *id)).collect::<Vec<_>>().join(", ");
                 Does::ByHand(vec![format!("watch for {}: {watched}", format_ms(*for_ms))])
@@ -345,6 +355,11 @@ fn apply(found: &mut BTreeMap<Place, Answer>, call: &Call) {
         Call::UpdateHealthCheck { id, version, inverted } => {
             let info = HealthCheckInfo { version: version + 1, inverted: *inverted, disabled: false };
             found.insert(Place::HealthCheck { id: id.clone() }, Answer::HealthCheck(info));
+        }
+        Call::EditFile { file, splices, .. } => {
+            if let Some(Answer::File(text)) = found.get_mut(&Place::File { file: file.clone() }) {
+                *text = crate::cloud::spliced(text, splices).unwrap_or_else(|| text.clone());
+            }
         }
         _ => {}
     }

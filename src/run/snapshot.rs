@@ -269,6 +269,8 @@ pub struct WorkView {
     pub title: String,
     /// Note of the plan; may be empty.
     pub note: String,
+    /// The plan's word for its action, such as `shift`.
+    pub action: String,
     /// What it is doing right now, one line, such as `waiting for INSYNC`; empty when not started.
     pub doing: String,
     /// State.

@@ -1,5 +1,6 @@
 //! The state of a run, as a fold of its journal. Only [`Run::apply`] changes it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
@@ -7,7 +8,7 @@ use super::change::Found;
 use super::entry::{CallOutcome, Entry, JobRef, RollbackRef};
 use super::snapshot::{Conflict, Outcome, StepState};
 use crate::cloud::{Call, CallId, Millis, Receipt};
-use crate::plan::{Action, Plan, Step, StepId};
+use crate::plan::{Action, Plan, Step, StepId, Undo};
 
 /// A run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -89,6 +90,8 @@ pub struct StepRun {
     pub reason: String,
     /// When a person last did its action by hand: what the places then held is no surprise.
     pub by_hand: Option<Millis>,
+    /// What it gave for later steps.
+    pub outputs: BTreeMap<String, String>,
 }
 
 /// A piece of work: a step, a step of a rollback, or an undo.
@@ -210,6 +213,7 @@ impl Run {
             ended: None,
             reason: String::new(),
             by_hand: None,
+            outputs: BTreeMap::new(),
         };
         Run { steps: vec![pending; plan.steps.len()], ..Run::default() }
     }
@@ -267,6 +271,9 @@ impl Run {
                     if matches!(outcome, CallOutcome::Accepted(_) | CallOutcome::Settled) {
                         self.conflicts.remove(&call.job);
                     }
+                    if let (CallOutcome::Accepted(receipt), Some(step)) = (outcome, step_of(plan, &call.job)) {
+                        self.steps[step].outputs.extend(receipt.outputs.clone());
+                    }
                     call.state = match outcome {
                         CallOutcome::Accepted(receipt) => CallState::Applied(receipt.clone(), None),
                         CallOutcome::Settled => CallState::Applied(Receipt::default(), None),
@@ -286,6 +293,7 @@ impl Run {
                     }
                     call.changed = at;
                     if !matches!(call.job, JobRef::Step(_))
+                        && call.call.moves_traffic()
                         && let Some(rollback) = &mut self.rollback
                     {
                         rollback.in_sync = Some(at);
@@ -297,7 +305,7 @@ impl Run {
                     job.reviewed = true;
                 }
             }
-            Entry::Acted { by_hand, .. } => {
+            Entry::Acted { by_hand, outputs, .. } => {
                 let step = self.job.as_mut().and_then(|job| {
                     job.acted = Some(at);
                     step_of(plan, &job.of)
@@ -306,6 +314,7 @@ impl Run {
                     let run = &mut self.steps[step];
                     run.state = StepState::Verifying;
                     run.by_hand = by_hand.as_ref().map(|_| at).or(run.by_hand);
+                    run.outputs.extend(outputs.clone());
                 }
             }
             Entry::Skipped { job, reason } => {
@@ -340,7 +349,7 @@ impl Run {
                     approvals.push(actor.to_owned());
                 }
             }
-            Entry::Ticked { job, item, done } => {
+            Entry::Ticked { job, item, done, .. } => {
                 self.papers.entry(job.clone()).or_default().ticks.insert(*item, *done);
             }
             Entry::GoOn { on, .. } => self.going = on.then_some(at),
@@ -441,6 +450,12 @@ impl Run {
         reason.clone_into(&mut run.reason);
     }
 
+    /// What a step gave for later steps under a name.
+    #[must_use]
+    pub fn output(&self, plan: &Plan, step: &str, name: &str) -> Option<&str> {
+        self.steps.get(plan.step_named(step)?)?.outputs.get(name).map(String::as_str)
+    }
+
     /// The rollback that is going on.
     #[must_use]
     pub fn active_rollback(&self) -> Option<&RollbackRun> {
@@ -488,6 +503,22 @@ pub fn definition<'a>(plan: &'a Plan, job: &JobRef) -> Option<&'a Step> {
         JobRef::Step(id) => plan.steps.iter().find(|s| s.id == *id),
         JobRef::Rollback(name, id) => plan.rollbacks.iter().find(|r| r.name == *name)?.steps.iter().find(|s| s.id == *id),
         JobRef::Undo(_) => None,
+    }
+}
+
+/// What a job does: the action of its step; for an undo, the step's own script, or putting back what it changed.
+#[must_use]
+pub fn action_of<'a>(plan: &'a Plan, job: &JobRef) -> Cow<'a, Action> {
+    if let Some(step) = definition(plan, job) {
+        return Cow::Borrowed(&step.action);
+    }
+    let undone = match job {
+        JobRef::Undo(id) => plan.steps.iter().find(|s| s.id == *id),
+        _ => None,
+    };
+    match undone.map(|step| &step.undo) {
+        Some(Undo::Script(undo)) => Cow::Borrowed(&undo.action),
+        _ => Cow::Owned(Action::Restore { steps: restored_by(plan, job) }),
     }
 }
 

@@ -13,9 +13,9 @@ use super::snapshot::{
     CallView, ChartView, ConditionView, Conflict, DiffLine, DrillView, Freshness, Identity, LedgerView, Level, MonitorView,
     OutageView, PhaseView, ResultView, RtoView, ServerView, Snapshot, Status, StepState, StepView, Verdict, WorkView,
 };
-use super::state::{CallRun, CallState, Job, RollbackRun, Run, definition, restored_by};
+use super::state::{CallRun, CallState, Job, RollbackRun, Run, action_of, definition};
 use super::watch::Ring;
-use super::{gate, job, moved, outage, rollback, stacks};
+use super::{gate, job, local, moved, outage, rollback, stacks};
 use crate::cloud::{CHECK_HEALTHY, Call, Millis, ServerAnswer, Value};
 use crate::plan::{Action, ConditionId, Limit, MonitorId, Role, Source, Stat, Step, Undo, format_ms};
 
@@ -151,6 +151,9 @@ pub fn action_word(action: &Action) -> &'static str {
         Action::Checklist { .. } => "checklist",
         Action::HealthCheck(_) => "health-check",
         Action::Switch(_) => "switch",
+        Action::Shell(_) => "shell",
+        Action::Edit(_) => "edit",
+        Action::Http(_) => "http",
         Action::Restore { .. } => "restore",
     }
 }
@@ -202,7 +205,7 @@ fn work(ctx: Ctx<'_>) -> Option<WorkView> {
     }
     let step = &ctx.plan.steps[run.next_step()?];
     let state = &run.steps[run.next_step()?];
-    let preview = preview(ctx, &step.action);
+    let preview = preview(ctx, &JobRef::Step(step.id.clone()), &step.action);
     let (override_people, override_asked) = overrides(ctx, &JobRef::Step(step.id.clone()), step);
     Some(WorkView {
         id: step.id.clone(),
@@ -210,6 +213,7 @@ fn work(ctx: Ctx<'_>) -> Option<WorkView> {
         rollback: None,
         title: step.title.clone(),
         note: step.note.clone(),
+        action: action_word(&step.action).into(),
         doing: if state.reason.is_empty() { String::new() } else { format!("{}: {}", state.state.word(), state.reason) },
         state: state.state,
         since: state.ended,
@@ -246,13 +250,14 @@ fn rollback_waits(ctx: Ctx<'_>, active: &RollbackRun) -> Option<WorkView> {
         rollback: Some(active.of.to_string()),
         title: step.map_or_else(|| job.to_string(), |s| s.title.clone()),
         note: step.map(|s| s.note.clone()).unwrap_or_default(),
+        action: step.map(|s| action_word(&s.action)).unwrap_or_default().into(),
         doing: failure.map_or_else(String::new, |why| format!("failed: {why}")),
         state: if failure.is_some() { StepState::Failed } else { StepState::Pending },
         since: ctx.run.hold.as_ref().map(|hold| hold.since),
         expected_ms: step.map_or(0, |s| s.expected_ms),
         gate: proof.iter().map(|id| condition(ctx, *id, true)).collect(),
         verify: step.map(conditions_of).unwrap_or_default().iter().map(|id| condition(ctx, *id, false)).collect(),
-        call: step.and_then(|s| preview(ctx, &s.action)),
+        call: step.and_then(|s| preview(ctx, &job, &s.action)),
         items: step.map(|s| items(&s.action, None)).unwrap_or_default(),
         approvals: step.and_then(|s| approvals(&s.action, None)),
         change_set: Vec::new(),
@@ -286,7 +291,7 @@ fn conditions_of(step: &Step) -> &[ConditionId] {
 fn items(action: &Action, papers: Option<&super::state::Papers>) -> Vec<(String, bool)> {
     let Action::Checklist { items } = action else { return Vec::new() };
     let ticked = |i: usize| papers.is_some_and(|p| p.ticks.get(&i) == Some(&true));
-    items.iter().enumerate().map(|(i, text)| (text.clone(), ticked(i))).collect()
+    items.iter().enumerate().map(|(i, item)| (item.text.clone(), ticked(i))).collect()
 }
 
 fn approvals(action: &Action, papers: Option<&super::state::Papers>) -> Option<(Vec<String>, u32)> {
@@ -297,13 +302,8 @@ fn approvals(action: &Action, papers: Option<&super::state::Papers>) -> Option<(
 fn job_view(ctx: Ctx<'_>, job: &Job) -> WorkView {
     let papers = ctx.run.papers.get(&job.of);
     let definition = definition(ctx.plan, &job.of);
-    let undo;
-    let action = if let Some(step) = definition {
-        &step.action
-    } else {
-        undo = Action::Restore { steps: restored_by(ctx.plan, &job.of) };
-        &undo
-    };
+    let action = action_of(ctx.plan, &job.of);
+    let action = action.as_ref();
     let change_set = job::change_set(ctx, job).filter(|_| job.calls.len() == 1);
     let last = job.calls.last().and_then(|id| ctx.run.calls.get(id));
     let output = match action {
@@ -322,6 +322,7 @@ fn job_view(ctx: Ctx<'_>, job: &Job) -> WorkView {
         rollback: ctx.run.active_rollback().map(|r| r.of.to_string()),
         title: definition.map_or_else(|| job.of.to_string(), |s| s.title.clone()),
         note: definition.map(|s| s.note.clone()).unwrap_or_default(),
+        action: action_word(action).into(),
         doing: doing(ctx, job, action, last),
         state: if job.acted.is_some() { StepState::Verifying } else { StepState::Running },
         since: Some(job.acted.unwrap_or(job.started)),
@@ -334,7 +335,7 @@ fn job_view(ctx: Ctx<'_>, job: &Job) -> WorkView {
             .map(|id| condition(ctx, *id, job.acted.is_some() || matches!(action, Action::Soak { .. })))
             .collect(),
         call: match (last, change_set) {
-            (Some(_), Some(_)) | (None, _) => preview(ctx, action),
+            (Some(_), Some(_)) | (None, _) => preview(ctx, &job.of, action),
             (Some(call), None) => Some(call_view(&call.call, true, &call_state(call))),
         },
         items: items(action, papers),
@@ -381,6 +382,7 @@ fn doing(ctx: Ctx<'_>, job: &Job, action: &Action, last: Option<&CallRun>) -> St
 
 fn call_state(call: &CallRun) -> String {
     match &call.state {
+        CallState::Open if matches!(call.call, Call::RunScript { .. }) => "running".into(),
         CallState::Open => "sent, no answer yet".into(),
         CallState::Applied(_, None) if matches!(call.call, Call::ChangeRecords { .. }) => "accepted, waiting for INSYNC".into(),
         CallState::Applied(_, None) => "accepted".into(),
@@ -392,9 +394,9 @@ fn call_state(call: &CallRun) -> String {
 }
 
 /// The call that an action would make, from what was read last.
-fn preview(ctx: Ctx<'_>, action: &Action) -> Option<CallView> {
+fn preview(ctx: Ctx<'_>, job: &JobRef, action: &Action) -> Option<CallView> {
     let call = match action {
-        Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Restore { .. } => {
+        Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Edit(_) | Action::Restore { .. } => {
             let places = change::places(ctx.plan, ctx.run, action);
             let mut read = Read::default();
             for place in &places {
@@ -421,6 +423,12 @@ fn preview(ctx: Ctx<'_>, action: &Action) -> Option<CallView> {
             });
         }
         Action::Switch(switch) => job::put(switch),
+        Action::Shell(script) => {
+            let mut view = call_view(&local::script_call(ctx, job, script).ok()?, false, "not sent");
+            view.lines.extend(script.text.lines().map(|line| DiffLine::Same(line.to_owned())));
+            return Some(view);
+        }
+        Action::Http(request) => local::request_call(ctx, job, request).ok()?,
         Action::Soak { .. } | Action::Approve { .. } | Action::Checklist { .. } => return None,
     };
     Some(call_view(&call, false, "not sent"))

@@ -61,6 +61,8 @@ pub struct Watch {
     asked: BTreeMap<Query, Millis>,
     /// Calls under way, and which sending of each is.
     sent: BTreeMap<CallId, u32>,
+    /// Scripts that were told to end.
+    stopped: BTreeSet<CallId>,
     /// The newest answer of each query: when it was asked, when it came, what it was.
     answers: BTreeMap<Query, Answered>,
     /// The newest good answer about each place that can be changed, and when it was asked: what is known when the
@@ -156,6 +158,7 @@ impl Watch {
             trackers: BTreeMap::new(),
             asked: BTreeMap::new(),
             sent: BTreeMap::new(),
+            stopped: BTreeSet::new(),
             answers: BTreeMap::new(),
             good: BTreeMap::new(),
             stacks: Stacks::default(),
@@ -199,7 +202,7 @@ impl Watch {
                     Ok(_) => self.failures = 0,
                     Err(failure) => self.failed(failure.clone()),
                 }
-                if let (Query::Records { .. } | Query::HealthCheck { .. }, Ok(answer)) = (query, result) {
+                if let (Query::Records { .. } | Query::HealthCheck { .. } | Query::File { .. }, Ok(answer)) = (query, result) {
                     self.good.insert(query.clone(), (asked, answer.clone()));
                 }
                 self.answers.insert(query.clone(), Answered { asked, at: now, result: result.clone() });
@@ -385,8 +388,18 @@ impl Watch {
             }
             Effect::Send { id, sending, .. } => {
                 self.sent.insert(*id, *sending);
+                self.stopped.remove(id);
+            }
+            Effect::Stop { id, .. } => {
+                self.stopped.insert(*id);
             }
         }
+    }
+
+    /// True when this script was told to end.
+    #[must_use]
+    pub fn is_stopped(&self, id: CallId) -> bool {
+        self.stopped.contains(&id)
     }
 
     /// True while this call is under way.

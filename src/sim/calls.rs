@@ -37,6 +37,11 @@ pub enum Deed {
     Fault(FaultKind),
     /// A step was reached, so the faults that wait for it got their time.
     Step(StepId),
+    /// A script was told to end.
+    Stop {
+        /// The engine's number for it.
+        id: CallId,
+    },
     /// A call that was late arrived after all.
     Landed {
         /// The engine's number for it.
@@ -80,7 +85,9 @@ impl CallRecord {
         match &self.deed {
             Deed::Call { token, call, outcome: Outcome::Applied(_), .. }
             | Deed::Landed { token, call, outcome: Outcome::Applied(_), .. } => Some((token, call)),
-            Deed::Call { .. } | Deed::Landed { .. } | Deed::Fault(_) | Deed::Step(_) | Deed::Edit { .. } => None,
+            Deed::Call { .. } | Deed::Landed { .. } | Deed::Fault(_) | Deed::Step(_) | Deed::Stop { .. } | Deed::Edit { .. } => {
+                None
+            }
         }
     }
 }

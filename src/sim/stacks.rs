@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use super::rng::{self, Dice, Stream};
 use super::template;
 use crate::cloud::{Call, ChangeSetInfo, Failure, FailureKind, Millis, ResourceChange, StackEvent, StackInfo, StackSight};
-use crate::plan::{MonitorId, Plan};
+use crate::plan::{Action, MonitorId, Plan, StackAction, StackChange};
 
 const NO_CHANGES: &str = "The submitted information didn't contain changes. Submit different information to create a change set.";
 const HANDLER_FAILED: &str = "Resource handler returned message: \"The requested configuration is currently not supported\" (HandlerErrorCode: InvalidRequest)";
@@ -36,6 +36,8 @@ pub(super) struct Stacks {
     account: String,
     stack_ms: i64,
     slots: Vec<Slot>,
+    /// Region and stack → its outputs, and what a stand-in of the plan says of each.
+    named: BTreeMap<(String, String), Vec<(String, Option<String>)>>,
     /// Token → the call that came with it and what it was answered (rule 22).
     tokens: BTreeMap<String, (Call, String)>,
 }
@@ -69,6 +71,7 @@ struct Content {
     template_sha256: String,
     parameters: Vec<(String, String)>,
     resources: Vec<(String, String)>,
+    outputs: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -201,10 +204,33 @@ impl Stack {
     }
 }
 
+/// The outputs of the stacks that the plan's steps apply, with what stand-ins say of them.
+fn named(plan: &Plan) -> BTreeMap<(String, String), Vec<(String, Option<String>)>> {
+    let mut named = BTreeMap::new();
+    for step in plan.steps.iter().chain(plan.rollbacks.iter().flat_map(|rollback| &rollback.steps)) {
+        let Action::Stack(StackAction { region, name, change: StackChange::Apply { outputs, .. } }) = &step.action else {
+            continue;
+        };
+        let said =
+            |output: &String| step.stand_in.outputs.iter().find(|(name, _)| name == output).map(|(_, value)| value.clone());
+        let mut outputs: Vec<(String, Option<String>)> = outputs.iter().map(|name| (name.clone(), said(name))).collect();
+        outputs.sort();
+        named.insert((region.clone(), name.clone()), outputs);
+    }
+    named
+}
+
 impl Stacks {
     pub(super) fn new(dice: Dice, plan: &Plan, start: Millis) -> Stacks {
         let stack_ms = plan.drill.stack_ms.max(1_000);
-        let mut stacks = Stacks { dice, account: plan.account.clone(), stack_ms, slots: Vec::new(), tokens: BTreeMap::new() };
+        let mut stacks = Stacks {
+            dice,
+            account: plan.account.clone(),
+            stack_ms,
+            slots: Vec::new(),
+            named: named(plan),
+            tokens: BTreeMap::new(),
+        };
         for (region, name, status) in &plan.drill.stacks {
             let slot = stacks.slot(region, name);
             let id = stacks.arn(region, "stack", name, start);
@@ -246,7 +272,13 @@ impl Stacks {
         let (slot, life) = self.find(region, stack, at)?;
         let stack = &self.slots[slot].lives[life];
         let (_, status, reason) = stack.course.iter().rev().find(|(since, ..)| *since <= at)?;
-        Some(StackInfo { id: stack.id.clone(), status: status.clone().into_owned(), reason: reason.clone().into_owned() })
+        let outputs = stack.content.as_ref().map(|content| content.outputs.clone()).unwrap_or_default();
+        Some(StackInfo {
+            id: stack.id.clone(),
+            status: status.clone().into_owned(),
+            reason: reason.clone().into_owned(),
+            outputs,
+        })
     }
 
     /// `DescribeStackEvents`, newest first.
@@ -296,19 +328,34 @@ impl Stacks {
         let accepted = match call {
             Call::CreateChangeSet { region, stack, change_set, create, template_sha256, parameters, capabilities: _ } => {
                 let resources = template::resources(template.unwrap_or_default());
-                let content = Content { template_sha256: template_sha256.clone(), parameters: parameters.clone(), resources };
+                let outputs = self.outputs(region, stack);
+                let (template_sha256, parameters) = (template_sha256.clone(), parameters.clone());
+                let content = Content { template_sha256, parameters, resources, outputs };
                 self.create_change_set(applied, (region, stack, change_set), *create, content)
             }
             Call::ExecuteChangeSet { region, stack, change_set } => {
                 self.execute(applied, (region, stack, change_set), token, fails)
             }
             Call::DeleteStack { region, stack } => self.delete(applied, region, stack, token),
-            Call::ChangeRecords { .. } | Call::UpdateHealthCheck { .. } | Call::PutMetric { .. } => {
-                Err(refused("InvalidAction: this is not a call of CloudFormation".to_owned()))
-            }
+            Call::ChangeRecords { .. }
+            | Call::UpdateHealthCheck { .. }
+            | Call::PutMetric { .. }
+            | Call::RunScript { .. }
+            | Call::EditFile { .. }
+            | Call::MakeRequest { .. } => Err(refused("InvalidAction: this is not a call of CloudFormation".to_owned())),
         }?;
         self.tokens.insert(token.to_owned(), (call.clone(), accepted.id().to_owned()));
         Ok(accepted)
+    }
+
+    /// What a stack gives: as the plan's stand-in says, else something that names where it comes from.
+    fn outputs(&self, region: &str, stack: &str) -> Vec<(String, String)> {
+        let named = self.named.get(&(region.to_owned(), stack.to_owned())).cloned().unwrap_or_default();
+        let value = |(name, said): (String, Option<String>)| {
+            let value = said.unwrap_or_else(|| format!("{}-{stack}", name.to_lowercase()));
+            (name, value)
+        };
+        named.into_iter().map(value).collect()
     }
 
     fn create_change_set(

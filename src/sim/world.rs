@@ -7,6 +7,7 @@ use super::api::{self, ANSWER_TIMEOUT_MS, Fate, Plane};
 use super::calls::{CallRecord, Deed, Outcome};
 use super::faults::{Edit, Faults, RegionId, Regions};
 use super::health::Checks;
+use super::machine::Machine;
 use super::metrics::{BEGINS_MS, Gauge, Metrics, Scene};
 use super::probes::{NO_RECORD_MS, Probe};
 use super::resolvers::{RESOLVERS, RESOLVERS_MS};
@@ -38,6 +39,7 @@ pub struct World {
     traffic: Option<Traffic>,
     metrics: Metrics,
     stacks: Stacks,
+    machine: Machine,
     groups: Vec<Group>,
     /// The metrics that a step enables, and since when they are published.
     begins: BTreeMap<MonitorId, Option<Millis>>,
@@ -118,6 +120,7 @@ impl World {
             traffic,
             metrics,
             stacks,
+            machine: Machine::new(&plan),
             groups,
             begins: plan.drill.metrics_after.keys().map(|monitor| (*monitor, None)).collect(),
             enabled_by: plan.drill.metrics_after.clone(),
@@ -141,8 +144,13 @@ impl World {
                 let (at, result) = self.ask(now, query);
                 (at, Event::Answer { query: query.clone(), result })
             }
-            Effect::Send { id, sending, token, call, template } => {
-                let (at, result) = self.send(now, *id, token, call, template.as_deref());
+            Effect::Send { id, sending, token, call, text } => {
+                let (at, result) = self.send(now, *id, token, call, text.as_deref());
+                (at, Event::Sent { id: *id, sending: *sending, result })
+            }
+            Effect::Stop { id, sending } => {
+                self.log.push(CallRecord { at: now, deed: Deed::Stop { id: *id } });
+                let (at, result) = self.machine.stop(now, *id);
                 (at, Event::Sent { id: *id, sending: *sending, result })
             }
         }
@@ -242,6 +250,9 @@ impl World {
                 }
                 Deed::Fault(kind) => world.inject(record.at, kind.clone()),
                 Deed::Step(step) => world.step_reached(*step, record.at),
+                Deed::Stop { id } => {
+                    let _ = world.perform(record.at, &Effect::Stop { id: *id, sending: 1 });
+                }
                 Deed::Landed { .. } | Deed::Edit { .. } => world.advance(record.at),
             }
             if world.log.get(entry) != Some(record) {
@@ -293,6 +304,9 @@ impl World {
         call: &Call,
         template: Option<&str>,
     ) -> (Millis, Result<Receipt, Failure>) {
+        if call.is_local() {
+            return self.send_local(now, id, token, call);
+        }
         let salt = rng::text(&[token]) ^ id;
         let latency = self.dice.between(Stream::CallLatency, salt, rng::time(now), 150, 400);
         let plane = if call.control_plane().is_some() { Plane::Control } else { Plane::Data };
@@ -306,7 +320,7 @@ impl World {
                 if fate == Fate::AnswerLost {
                     (now + ANSWER_TIMEOUT_MS, outcome, Err(api::unanswered()))
                 } else {
-                    let receipt = result.map(|accepted| Receipt { id: accepted.id().to_owned() });
+                    let receipt = result.map(|accepted| Receipt::of(accepted.id().to_owned()));
                     ((now + latency).max(self.applied), outcome, receipt)
                 }
             }
@@ -332,6 +346,28 @@ impl World {
         (answered, result)
     }
 
+    /// What the engine does on its own machine: no network loses or delays it.
+    fn send_local(&mut self, now: Millis, id: CallId, token: &str, call: &Call) -> (Millis, Result<Receipt, Failure>) {
+        let is_away = |region: &str| self.regions.find(region).is_some_and(|region| self.faults.is_away(region, now));
+        let (at, result) = self.machine.perform(now, id, call, is_away);
+        let outcome = outcome(&result.clone().map(|_| Accepted::Applied(String::new())));
+        let deed = Deed::Call { id, token: token.to_owned(), call: Box::new(call.clone()), template: None, outcome };
+        self.log.push(CallRecord { at: now, deed });
+        (at, result)
+    }
+
+    /// The newest lines that a script or a request has given by `now`.
+    #[must_use]
+    pub fn output(&self, id: CallId, now: Millis) -> &[String] {
+        self.machine.output(id, now)
+    }
+
+    /// The text of a file of the working tree, as edits have left it.
+    #[must_use]
+    pub fn file(&self, file: &str) -> Option<&str> {
+        self.machine.file(file).ok()
+    }
+
     fn apply(&mut self, token: &str, call: &Call, template: Option<&str>) -> Result<Accepted, Failure> {
         let at = self.applied;
         match call {
@@ -355,6 +391,9 @@ impl World {
             }
             Call::CreateChangeSet { .. } | Call::ExecuteChangeSet { .. } | Call::DeleteStack { .. } => {
                 self.stacks.perform(at, token, call, template, false)
+            }
+            Call::RunScript { .. } | Call::EditFile { .. } | Call::MakeRequest { .. } => {
+                Err(Failure { kind: FailureKind::Refused, message: "this is no call of a service".to_owned() })
             }
         }
     }
@@ -413,6 +452,8 @@ impl World {
             Query::HealthCheck { id } => {
                 self.read(now, ROUTE53_REGION, &["health-check", id], |seen| self.checks.get(id, seen).map(Answer::HealthCheck))
             }
+            Query::File { file } => (now + 1, self.machine.file(file).map(|text| Answer::File(text.to_owned()))),
+            Query::DoneIf { job, .. } => (now + 100, Ok(Answer::DoneIf(self.machine.is_done(job, now)))),
             // The provider of the credentials is asked, no service.
             Query::Credentials => (now + 1, Ok(Answer::Credentials { expires: self.faults.expires(now) })),
             Query::Poll(group) => self.poll(now, *group),

@@ -44,6 +44,9 @@ impl Zones {
             Action::Shift(shift) => Some(&shift.zone),
             Action::Records(records) => Some(&records.zone),
             Action::Stack(_)
+            | Action::Shell(_)
+            | Action::Edit(_)
+            | Action::Http(_)
             | Action::Soak { .. }
             | Action::Approve { .. }
             | Action::Checklist { .. }

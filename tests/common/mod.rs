@@ -214,6 +214,7 @@ pub fn calm() -> Snapshot {
             rollback: None,
             title: "Send 50 % of the traffic to Frankfurt".into(),
             note: "Half the patients are served from Frankfurt from here on; the support desk knows.".into(),
+            action: "shift".into(),
             doing: String::new(),
             state: StepState::Pending,
             since: None,

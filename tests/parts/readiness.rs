@@ -40,6 +40,8 @@ fn rollback_plan() -> Plan {
         needs: Vec::new(),
         control_planes: Vec::new(),
         override_people: 1,
+        stand_in: cutover::plan::StandIn::default(),
+        parts: Vec::new(),
     };
     let switch = Switch {
         health_check: "hc".into(),

@@ -141,7 +141,10 @@ fn plan_of(records: Vec<RecordSet>, change: impl FnOnce(&mut Plan)) -> Arc<Plan>
         phases: Vec::new(),
         steps: Vec::new(),
         rollbacks: Vec::new(),
+        secrets: Vec::new(),
+        parts: Vec::new(),
         drill: DrillWorld {
+            files: Vec::new(),
             records: records.into_iter().map(|r| (ZONE.to_owned(), r)).collect(),
             health_checks: Vec::new(),
             stacks: vec![(FRANKFURT.into(), "old".into(), "CREATE_COMPLETE".into())],
@@ -202,7 +205,7 @@ impl Sim {
 
     fn send_with(&mut self, at: i64, token: &str, call: Call) -> Result<Receipt, cutover::cloud::Failure> {
         let template = matches!(call, Call::CreateChangeSet { .. }).then(|| TEMPLATE.to_owned());
-        let effect = Effect::Send { id: self.sent, sending: 1, token: token.to_owned(), call, template };
+        let effect = Effect::Send { id: self.sent, sending: 1, token: token.to_owned(), call, text: template };
         let (answered, event) = self.world.perform(START + at, &effect);
         let Event::Sent { id, result, .. } = event else { panic!("a call is answered by Sent") };
         assert_eq!(id, self.sent);
@@ -392,7 +395,8 @@ fn script(world: &mut World, from: i64, until: i64) -> Vec<(Millis, Event)> {
     let mut send = |world: &mut World, at: i64, id: u64, call: Call| {
         if (from..until).contains(&at) {
             let template = matches!(call, Call::CreateChangeSet { .. }).then(|| TEMPLATE.to_owned());
-            answers.push(world.perform(START + at, &Effect::Send { id, sending: 1, token: format!("t{id}"), call, template }));
+            answers
+                .push(world.perform(START + at, &Effect::Send { id, sending: 1, token: format!("t{id}"), call, text: template }));
         }
     };
     send(world, 1_000, 1, create_change_set("app", "c1", true, "aa"));
@@ -459,7 +463,7 @@ fn a_log_from_another_seed_does_not_replay() {
 fn a_million_polls_are_quick() {
     let mut world = World::new(plan(), &scenario(Vec::new()), 1, START);
     let call = shift((100, 0), (50, 50));
-    world.perform(START, &Effect::Send { id: 1, sending: 1, token: "t".into(), call, template: None });
+    world.perform(START, &Effect::Send { id: 1, sending: 1, token: "t".into(), call, text: None });
     let begun = std::time::Instant::now();
     // 21 days at five seconds, with the traffic split in two all the while: the dearest case there is.
     let mut readings = 0;

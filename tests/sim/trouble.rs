@@ -162,7 +162,8 @@ fn weather(world: &mut World, from: i64, until: i64, polls: bool) -> Vec<(Millis
         };
         if at % 9_000 == 0 {
             let template = matches!(call, Call::CreateChangeSet { .. }).then(|| TEMPLATE.to_owned());
-            answers.push(world.perform(START + at, &Effect::Send { id, sending: 1, token: format!("t{id}"), call, template }));
+            answers
+                .push(world.perform(START + at, &Effect::Send { id, sending: 1, token: format!("t{id}"), call, text: template }));
         }
         if polls && at % 5_000 == 0 {
             answers.extend((0..5).map(|group| world.perform(START + at, &Effect::Ask(Query::Poll(group)))));

@@ -37,7 +37,7 @@ pub fn entry(story: &mut Story, engine: usize, draft: &Draft) -> Result<(), Stri
         Entry::Started { .. } => story.count("gates overridden"),
         Entry::Skipped { .. } => story.count("steps skipped"),
         Entry::Acted { by_hand: Some(_), .. } => story.count("done by hand"),
-        Entry::Acted { job, by_hand: None } => {
+        Entry::Acted { job, by_hand: None, .. } => {
             let step = definition(&plan, job);
             if let Some(Action::Soak { conditions, .. }) = step.map(|s| &s.action) {
                 behind("watched and did not hold", shut(conditions))?;

@@ -221,6 +221,10 @@ impl Story {
             match effect {
                 Effect::Ask(query) => self.ask(engine, query),
                 Effect::Send { .. } => self.send(engine, &effect)?,
+                Effect::Stop { .. } => {
+                    let (at, event) = self.world.perform(self.now, &effect);
+                    self.schedule(at, What::Reaches { engine, event });
+                }
             }
         }
         Ok(())
@@ -264,7 +268,10 @@ impl Story {
         check::sending(self, engine, *id, token, call)?;
         let (id, sending) = (*id, *sending);
         let mut of = self.temper.of_call(&mut self.dice);
-        if self.weather.hits(&mut self.dice, self.now) {
+        if call.is_local() {
+            // No network is between an engine and its own machine.
+            of = OfCall::Nothing;
+        } else if self.weather.hits(&mut self.dice, self.now) {
             of = match self.weather.kind {
                 FailureKind::Unknown if self.dice.chance(500) => OfCall::LostBefore,
                 FailureKind::Unknown => OfCall::LostAfter,

@@ -477,7 +477,7 @@ impl Story {
             _ => return Ok(()),
         };
         let effect =
-            Effect::Send { id: 1_000_000 + self.edits, sending: 1, token: format!("other {}", self.edits), call, template: None };
+            Effect::Send { id: 1_000_000 + self.edits, sending: 1, token: format!("other {}", self.edits), call, text: None };
         self.arrives(self.now, &effect)?;
         if !is_back && self.dice.chance(400) {
             let at = self.now + self.dice.between(1_000, 300_000);

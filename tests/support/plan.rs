@@ -21,6 +21,8 @@ pub fn plan(monitors: Vec<Monitor>) -> Plan {
         phases: Vec::new(),
         steps: Vec::new(),
         rollbacks: Vec::new(),
+        secrets: Vec::new(),
+        parts: Vec::new(),
         drill: DrillWorld::default(),
         manifest: Manifest::default(),
     }

@@ -258,7 +258,7 @@ impl Stand {
         create.iter_mut().for_each(change);
         let call = Call::ChangeRecords { zone, delete, create };
         let token = format!("console {}", self.now);
-        let (_, event) = self.world.perform(self.now, &Effect::Send { id: 9_999, sending: 1, token, call, template: None });
+        let (_, event) = self.world.perform(self.now, &Effect::Send { id: 9_999, sending: 1, token, call, text: None });
         assert!(matches!(event, Event::Sent { result: Ok(_), .. }), "{event:?}");
     }
 

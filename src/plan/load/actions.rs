@@ -6,14 +6,17 @@ use super::fields::Fields;
 use super::files::check_path;
 use super::node::{At, Data, Node};
 use super::problem::show;
-use super::{Reader, metrics, records};
-use crate::plan::{Action, HealthCheck, Quantity, ROUTE53_REGION, Records, Shift, StackAction, StackChange, Switch, Undo, Unit};
+use super::{Reader, local, metrics, records};
+use crate::plan::{
+    Action, HealthCheck, Item, Quantity, ROUTE53_REGION, Records, Shift, StackAction, StackChange, Switch, Undo, UndoScript, Unit,
+};
 
 /// The actions of any step.
-pub const ACTIONS: [&str; 7] = ["shift", "records", "health-check", "stack", "soak", "approve", "checklist"];
+pub const ACTIONS: [&str; 10] =
+    ["shift", "records", "health-check", "stack", "shell", "edit", "http", "soak", "approve", "checklist"];
 /// The actions of a rollback's step.
-pub const ROLLBACK_ACTIONS: [&str; 9] =
-    ["shift", "records", "health-check", "switch", "stack", "soak", "approve", "checklist", "restore"];
+pub const ROLLBACK_ACTIONS: [&str; 12] =
+    ["shift", "records", "health-check", "switch", "stack", "shell", "edit", "http", "soak", "approve", "checklist", "restore"];
 
 /// Longest soak, in milliseconds: the longest plan.
 const SOAK_MS_MAX: i64 = 365 * 86_400_000;
@@ -26,6 +29,9 @@ pub fn read(r: &mut Reader<'_>, kind: &str, node: &Node) -> Read<Action> {
         "health-check" => health_check(&mut r.cx, node).map(Action::HealthCheck),
         "switch" => switch(&mut r.cx, node).map(Action::Switch),
         "stack" => stack(r, node).map(Action::Stack),
+        "shell" => local::shell(r, node).map(Action::Shell),
+        "edit" => local::edit(&mut r.cx, node).map(Action::Edit),
+        "http" => local::http(&mut r.cx, node).map(Action::Http),
         "soak" => soak(&mut r.cx, node),
         "approve" => approve(&mut r.cx, node),
         _ => checklist(&mut r.cx, node),
@@ -39,8 +45,14 @@ pub fn control_planes(action: &Action) -> Vec<String> {
             vec![ROUTE53_REGION.to_owned()]
         }
         Action::Stack(stack) => vec![stack.region.clone()],
+        Action::Shell(script) => script.control_planes.clone(),
         // A switch is flipped in the data plane: that is what it is for.
-        Action::Switch(_) | Action::Soak { .. } | Action::Approve { .. } | Action::Checklist { .. } => Vec::new(),
+        Action::Switch(_)
+        | Action::Edit(_)
+        | Action::Http(_)
+        | Action::Soak { .. }
+        | Action::Approve { .. }
+        | Action::Checklist { .. } => Vec::new(),
     }
 }
 
@@ -141,9 +153,10 @@ fn stack(r: &mut Reader<'_>, node: &Node) -> Read<StackAction> {
     } else {
         let node = f.need(&mut r.cx, "template", |_, n| Some(n));
         let template = node.and_then(|n| template(r, n));
-        let parameters = f.maybe(&mut r.cx, "parameters", metrics::pairs).unwrap_or_default();
+        let parameters = f.maybe(&mut r.cx, "parameters", |cx, n| local::pairs(cx, n, false)).unwrap_or_default();
         let capabilities = f.maybe(&mut r.cx, "capabilities", capabilities).unwrap_or_default();
         template.map(|(template_path, template)| StackChange::Apply {
+            outputs: outputs(&template),
             template,
             template_path,
             parameters: parameters.into_iter().collect(),
@@ -168,6 +181,15 @@ fn template(r: &mut Reader<'_>, node: &Node) -> Read<(String, String)> {
             None
         }
     }
+}
+
+/// The names of a template's outputs: the keys of its `Outputs:` block, which are indented by two spaces. CloudFormation's
+/// own tags keep a common YAML reader from reading a template.
+fn outputs(template: &str) -> Vec<String> {
+    let block = template.lines().skip_while(|line| line.trim_end() != "Outputs:").skip(1);
+    let block = block.take_while(|line| line.is_empty() || line.starts_with([' ', '#']));
+    let keys = block.filter(|line| line.starts_with("  ") && !line.starts_with("   ") && !line.trim_start().starts_with('#'));
+    keys.filter_map(|line| line.trim().split_once(':').map(|(key, _)| key.trim_matches(['"', '\'']).to_owned())).collect()
 }
 
 fn capabilities(cx: &mut Context, node: &Node) -> Read<Vec<String>> {
@@ -205,45 +227,70 @@ fn checklist(cx: &mut Context, node: &Node) -> Read<Action> {
         if items.is_empty() {
             cx.error(n.at, "a checklist has at least one item");
         }
-        Some(items.iter().filter_map(|item| cx.words(item)).collect())
+        Some(items.iter().filter_map(|item| checklist_item(cx, item)).collect())
     });
     f.finish(cx);
     Some(Action::Checklist { items: items? })
 }
 
+/// Text that somebody ticks, or a mapping that says when it ticks itself.
+fn checklist_item(cx: &mut Context, node: &Node) -> Read<Item> {
+    if !matches!(node.data, Data::Map(_)) {
+        return Some(Item { text: cx.words(node)?, when: Vec::new(), done: Vec::new() });
+    }
+    let mut f = Fields::of(cx, node, "the item")?;
+    let text = f.need(cx, "item", Context::words);
+    let when = f.maybe(cx, "when", |cx, n| conditions::read_list(cx, n, Purpose::Gate)).unwrap_or_default();
+    let done = f.maybe(cx, "done", |cx, n| {
+        let items = cx.list(n)?;
+        Some(items.iter().filter_map(|item| cx.step(item)).collect::<Vec<_>>())
+    });
+    f.finish(cx);
+    Some(Item { text: text?, when, done: done.unwrap_or_default() })
+}
+
 /// How a step is taken back: as it says, or by the default of its action.
-pub fn undo(cx: &mut Context, f: &mut Fields<'_>, kind: &str, action_at: At) -> Read<Undo> {
-    let automatic = matches!(kind, "shift" | "records" | "health-check");
+pub fn undo(r: &mut Reader<'_>, f: &mut Fields<'_>, kind: &str, action_at: At) -> Read<Undo> {
+    let cx = &mut r.cx;
+    let automatic = matches!(kind, "shift" | "records" | "health-check" | "edit");
     if f.key_at("undo").is_none() {
         f.get(cx, "undo");
         return match kind {
-            "shift" | "records" | "health-check" => Some(Undo::Auto),
+            _ if automatic => Some(Undo::Auto),
             "soak" | "approve" => Some(Undo::Nothing),
             _ => {
-                let help = "add `undo: nothing`, `undo: {manual: how}` or `undo: {one-way: why}`".to_owned();
+                let help = "add `undo: nothing`, `undo: {manual: how}`, `undo: {shell: …}` or `undo: {one-way: why}`".to_owned();
                 cx.error_help(action_at, format!("how a `{kind}` step is undone must be said"), Some(help));
                 None
             }
         };
     }
-    f.maybe(cx, "undo", |cx, n| {
-        if matches!(n.data, Data::Text(_)) {
-            let undo = if cx.word(n, &[("auto", true), ("nothing", false)])? { Undo::Auto } else { Undo::Nothing };
-            if undo == Undo::Auto && !automatic {
-                let help = "write `nothing`, `{manual: how}` or `{one-way: why}`".to_owned();
-                cx.error_help(
-                    n.at,
-                    format!("the inverse of a `{kind}` step is not known, so it cannot be undone by itself"),
-                    Some(help),
-                );
-            }
-            return Some(undo);
+    let node = f.get(cx, "undo")?;
+    if matches!(node.data, Data::Text(_)) {
+        let undo = if cx.word(node, &[("auto", true), ("nothing", false)])? { Undo::Auto } else { Undo::Nothing };
+        if undo == Undo::Auto && !automatic {
+            let help = "write `nothing`, `{manual: how}`, `{shell: …}` or `{one-way: why}`".to_owned();
+            cx.error_help(
+                node.at,
+                format!("the inverse of a `{kind}` step is not known, so it cannot be undone by itself"),
+                Some(help),
+            );
         }
-        let mut f = Fields::of(cx, n, "the undo")?;
-        let chosen = f.exactly_one(cx, "way", &["one-way", "manual"]);
-        f.finish(cx);
-        let (way, node) = chosen?;
-        let text = cx.words(node)?;
-        Some(if way == "one-way" { Undo::OneWay(text) } else { Undo::Manual(text) })
-    })
+        return Some(undo);
+    }
+    let mut f = Fields::of(cx, node, "the undo")?;
+    let chosen = f.exactly_one(cx, "way", &["one-way", "manual", "shell"]);
+    let stand_in = f.maybe(cx, "drill", local::stand_in).unwrap_or_default();
+    if let Some(at) = f.key_at("drill").filter(|_| chosen.is_some_and(|(way, _)| way != "shell")) {
+        cx.error(at, "`drill` has no meaning here: only a script has a stand-in");
+    }
+    f.finish(cx);
+    match chosen? {
+        ("shell", node) => {
+            let action = Action::Shell(local::shell(r, node)?);
+            Some(Undo::Script(Box::new(UndoScript { action, stand_in })))
+        }
+        ("one-way", node) => cx.words(node).map(Undo::OneWay),
+        (_, node) => cx.words(node).map(Undo::Manual),
+    }
 }

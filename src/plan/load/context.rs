@@ -43,6 +43,12 @@ pub struct Context {
     pub step_ids: HashMap<String, StepId>,
     /// All conditions so far.
     pub conditions: Vec<Condition>,
+    /// The secrets that the plan declares.
+    pub secrets: Vec<String>,
+    /// Ids of the plan's parts, in the order of the file.
+    pub part_ids: Vec<String>,
+    /// Outputs of steps that are used: where, of which step, which. Whether they are given is looked at in the end.
+    pub outputs_used: Vec<(At, StepId, String)>,
     /// Bytes that variables have added so far.
     pub expanded_bytes: usize,
     problems: Vec<(At, Problem)>,

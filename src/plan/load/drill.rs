@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::context::{Context, Read};
 use super::fields::Fields;
+use super::files::{TREE_FILES_MAX, check_path};
 use super::monitors::check_vantage;
 use super::node::{At, Node};
 use super::problem::show;
-use super::{metrics as sources, records};
+use super::{Reader, metrics as sources, records};
 use crate::plan::{
     Asks, Database, DrillHealthCheck, DrillMetric, DrillSwitch, DrillWorld, MetricSource, MonitorId, Opening, RecordSet, Source,
     StepId, Unit,
@@ -28,9 +29,10 @@ const SPEED: i64 = 20;
 pub type Drill = (DrillWorld, Option<(At, String)>);
 
 /// Reads `drill:`; without one the world has its defaults.
-pub fn read(cx: &mut Context, node: Option<&Node>) -> Drill {
+pub fn read(r: &mut Reader<'_>, node: Option<&Node>) -> Drill {
     let mut world = DrillWorld { requests_per_second: REQUESTS_PER_SECOND, stack_ms: STACK_MS, ..DrillWorld::default() };
-    let scenario = node.and_then(|node| fill(cx, node, &mut world));
+    let scenario = node.and_then(|node| fill(r, node, &mut world));
+    let cx = &mut r.cx;
     for (id, monitor) in cx.monitors.iter().enumerate() {
         if let Some(metric) = monitor.as_ref().and_then(|m| m.source.metric()) {
             let usual = match &monitor.as_ref().map(|m| &m.source) {
@@ -60,8 +62,12 @@ fn usual(metric: &MetricSource, checks: &[DrillHealthCheck]) -> DrillMetric {
     }
 }
 
-fn fill(cx: &mut Context, node: &Node, world: &mut DrillWorld) -> Option<(At, String)> {
-    let mut f = Fields::of(cx, node, "the drill")?;
+fn fill(r: &mut Reader<'_>, node: &Node, world: &mut DrillWorld) -> Option<(At, String)> {
+    let mut f = Fields::of(&mut r.cx, node, "the drill")?;
+    if let Some(node) = f.get(&mut r.cx, "files") {
+        world.files = tree(r, node).unwrap_or_default();
+    }
+    let cx = &mut r.cx;
     if let Some(n) = f.maybe(cx, "requests-per-second", |cx, n| cx.integer(n, 0, 1_000_000)) {
         world.requests_per_second = u32::try_from(n).unwrap_or(REQUESTS_PER_SECOND);
     }
@@ -80,6 +86,29 @@ fn fill(cx: &mut Context, node: &Node, world: &mut DrillWorld) -> Option<(At, St
     let scenario = opening.scenario.clone();
     world.opening = Some(opening);
     Some((at, scenario))
+}
+
+/// The files of the folder that stands for the working tree in a drill.
+fn tree(r: &mut Reader<'_>, node: &Node) -> Read<Vec<(String, String)>> {
+    let folder = r.cx.words(node)?;
+    if let Err(why) = check_path(&folder) {
+        r.cx.error(node.at, format!("`{}` cannot be read: {why}", show(&folder)));
+        return None;
+    }
+    let paths = r.files.walk(&format!("{}{folder}", r.base));
+    if paths.is_empty() || paths.len() > TREE_FILES_MAX {
+        let why = if paths.is_empty() { "holds no file".to_owned() } else { format!("holds more than {TREE_FILES_MAX} files") };
+        r.cx.error(node.at, format!("the folder `{}` {why}", show(&folder)));
+        return None;
+    }
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        match r.template(&format!("{folder}/{path}")) {
+            Ok(text) => files.push((path, text)),
+            Err(why) => r.cx.error(node.at, format!("`{}/{}` cannot be read: {why}", show(&folder), show(&path))),
+        }
+    }
+    Some(files)
 }
 
 fn zones(cx: &mut Context, node: &Node) -> Read<Vec<(String, RecordSet)>> {

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 /// Largest file that is read, in bytes. A plan of 10,000 steps has three million.
 pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Most files in the working tree of a drill.
+pub const TREE_FILES_MAX: usize = 500;
+
 /// A folder with plan files in it. Paths are relative to it and separated by `/`.
 pub trait Files {
     /// The bytes of a file. An implementation may stop after [`FILE_BYTES_MAX`] + 1 bytes: more is refused anyway.
@@ -17,6 +20,12 @@ pub trait Files {
 
     /// The names (not paths) of the files in a folder, sorted; none when there is no such folder.
     fn list(&self, dir: &str) -> Vec<String>;
+
+    /// The paths of the files in a folder and in all folders below it, as seen from that folder, sorted; none when there is
+    /// no such folder, and from a source that has no folders. Links to folders are not followed.
+    fn walk(&self, _dir: &str) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A folder on disk.
@@ -54,6 +63,24 @@ impl Files for Disk {
         let mut names: Vec<String> = entries.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
         names.sort();
         names
+    }
+
+    fn walk(&self, dir: &str) -> Vec<String> {
+        let (mut found, mut waiting) = (Vec::new(), vec![String::new()]);
+        while let Some(below) = waiting.pop() {
+            let Ok(entries) = std::fs::read_dir(self.root.join(dir).join(&below)) else { continue };
+            for entry in entries.filter_map(Result::ok) {
+                let (Ok(name), Ok(kind)) = (entry.file_name().into_string(), entry.file_type()) else { continue };
+                let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+                if kind.is_dir() { waiting.push(path) } else { found.push(path) }
+            }
+            // A folder with more than that is not what a drill needs, and whoever reads the list says so.
+            if found.len() > TREE_FILES_MAX {
+                break;
+            }
+        }
+        found.sort();
+        found
     }
 }
 

@@ -41,11 +41,27 @@ impl Context {
     /// A step of the plan.
     pub fn step(&mut self, node: &Node) -> Read<StepId> {
         let text = self.scalar(node)?;
-        let id = self.step_ids.get(&text).copied();
+        self.step_called(node.at, &text)
+    }
+
+    /// The step with this id; an error if there is none.
+    pub fn step_called(&mut self, at: At, text: &str) -> Read<StepId> {
+        let id = self.step_ids.get(text).copied();
         if id.is_none() {
-            let help = self.suggest(&text, self.step_ids.keys().map(String::as_str));
-            self.error_help(node.at, format!("there is no step `{}`", show(&text)), help);
+            let help = self.suggest(text, self.step_ids.keys().map(String::as_str));
+            self.error_help(at, format!("there is no step `{}`", show(text)), help);
         }
         id
+    }
+
+    /// The number of a part of the plan.
+    pub fn part(&mut self, node: &Node) -> Read<usize> {
+        let text = self.scalar(node)?;
+        let part = self.part_ids.iter().position(|id| *id == text);
+        if part.is_none() {
+            let help = self.suggest(&text, self.part_ids.iter().map(String::as_str));
+            self.error_help(node.at, format!("the plan has no part `{}`", show(&text)), help);
+        }
+        part
     }
 }

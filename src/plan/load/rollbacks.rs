@@ -180,9 +180,9 @@ fn restore(cx: &mut Context, node: &Node, plan_steps: &[Option<Step>]) -> Read<A
     for item in items {
         let Some(id) = cx.step(item) else { continue };
         if let Some(Some(step)) = plan_steps.get(id)
-            && !matches!(step.action, Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_))
+            && !matches!(step.action, Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Edit(_))
         {
-            let help = "what a `shift`, `records` or `health-check` step changed can be put back".to_owned();
+            let help = "what a `shift`, `records`, `health-check` or `edit` step changed can be put back".to_owned();
             cx.error_help(item.at, format!("`{}` changes nothing that could be put back", step.id), Some(help));
         }
         steps.push(id);

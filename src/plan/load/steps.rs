@@ -7,10 +7,11 @@ use super::actions;
 use super::conditions::{self, Purpose};
 use super::context::{Context, Read};
 use super::fields::Fields;
+use super::local;
 use super::node::{At, Data, Node};
 use super::order;
 use super::problem::show;
-use crate::plan::{Action, Phase, Step, StepId, Undo};
+use crate::plan::{Action, Phase, StackChange, StandIn, Step, StepId, Undo};
 
 /// What a step should take when the plan does not say, in milliseconds.
 pub const EXPECTED_MS: i64 = 300_000;
@@ -47,7 +48,14 @@ pub fn read(r: &mut Reader<'_>, sections: &[&Node], days: u32) -> (Vec<Phase>, V
     let mut previous: Option<(u32, String)> = None;
     for old in running {
         let draft = &drafts[old];
+        let used = r.cx.outputs_used.len();
         let step = step(r, draft, needs[old].iter().map(|(n, _)| place[*n]).collect());
+        let later = r.cx.outputs_used.get(used..).unwrap_or_default().iter().filter(|(_, of, _)| *of >= place[old]);
+        let later: Vec<At> = later.map(|(at, ..)| *at).collect();
+        for at in later {
+            let help = "name an earlier step, or change the order".to_owned();
+            r.cx.error_help(at, "the output is of a step that runs later", Some(help));
+        }
         if let Some(step) = &step {
             if let Some((day, id)) = previous.filter(|(day, _)| *day > step.day) {
                 let message = format!("day-goes-back: `{}` is on day {} and runs after `{id}` on day {day}", step.id, step.day);
@@ -58,6 +66,20 @@ pub fn read(r: &mut Reader<'_>, sections: &[&Node], days: u32) -> (Vec<Phase>, V
         steps[place[old]] = step;
     }
     (phases, steps)
+}
+
+/// The names of the values that each step gives for later steps, by its number; `None` for a step that is wrong.
+pub fn given(steps: &[Option<Step>]) -> Vec<Option<Vec<String>>> {
+    let names = |step: &Step| match &step.action {
+        Action::Shell(script) => script.outputs.clone(),
+        Action::Http(request) => request.outputs.iter().map(|(name, _)| name.clone()).collect(),
+        Action::Stack(stack) => match &stack.change {
+            StackChange::Apply { outputs, .. } => outputs.clone(),
+            StackChange::Delete => Vec::new(),
+        },
+        _ => Vec::new(),
+    };
+    steps.iter().map(|step| step.as_ref().map(names)).collect()
 }
 
 /// The phases and the nodes of their steps, in file order. Fills in the steps' ids with file order numbers.
@@ -192,7 +214,7 @@ fn step(r: &mut Reader<'_>, draft: &Draft<'_>, needs: Vec<StepId>) -> Read<Step>
         cx.error(n.at, format!("day {day} is outside its phase, which has the days {first}–{last}"));
         None
     });
-    let undo = common.kind.and_then(|(kind, at)| actions::undo(&mut r.cx, &mut f, kind, at));
+    let undo = common.kind.and_then(|(kind, at)| actions::undo(r, &mut f, kind, at));
     if common.kind.is_none() {
         f.get(&mut r.cx, "undo");
     }
@@ -215,6 +237,8 @@ pub struct Common {
     gate: Vec<usize>,
     verify: Vec<usize>,
     override_people: u32,
+    stand_in: StandIn,
+    parts: Vec<usize>,
 }
 
 /// Reads what all steps have in common.
@@ -231,7 +255,30 @@ pub fn common(r: &mut Reader<'_>, f: &mut Fields<'_>, kinds: &[&'static str]) ->
     let chosen = f.exactly_one(cx, "action", kinds);
     let kind = chosen.and_then(|(kind, _)| Some((kind, f.key_at(kind)?)));
     let action = chosen.filter(|(kind, _)| *kind != "restore").and_then(|(kind, node)| actions::read(r, kind, node));
-    Common { kind, id, action, title, note, owner, expected_ms, gate, verify, override_people: people }
+    let cx = &mut r.cx;
+    let stand_in = f.maybe(cx, "drill", local::stand_in).unwrap_or_default();
+    let has_one = kind.is_some_and(|(kind, _)| matches!(kind, "shell" | "http" | "stack"));
+    if let (Some(at), true, false) = (f.key_at("drill"), kind.is_some(), has_one) {
+        cx.error(at, "`drill` has no meaning here: only a `shell`, `http` or `stack` step has a stand-in");
+    }
+    let parts = f.maybe(cx, "parts", |cx, n| {
+        let items = cx.list(n)?;
+        Some(items.iter().filter_map(|item| cx.part(item)).collect::<Vec<_>>())
+    });
+    Common {
+        kind,
+        id,
+        action,
+        title,
+        note,
+        owner,
+        expected_ms,
+        gate,
+        verify,
+        override_people: people,
+        stand_in,
+        parts: parts.unwrap_or_default(),
+    }
 }
 
 impl Common {
@@ -252,6 +299,8 @@ impl Common {
             needs,
             control_planes: actions::control_planes(&action),
             override_people: self.override_people,
+            stand_in: self.stand_in,
+            parts: self.parts,
             action,
         })
     }

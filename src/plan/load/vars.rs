@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::context::{Context, Read};
 use super::node::{At, Data, Node};
 use super::problem::show;
+use crate::plan::{Part, Text};
 
 /// Longest text after expansion, in bytes; variables that use others could otherwise grow without end.
 const EXPANDED_BYTES_MAX: usize = 64 * 1024;
@@ -117,6 +118,16 @@ fn report(cx: &mut Context, at: At, failure: Failure) {
     match failure {
         Failure::Unclosed => cx.error(at, "`${` begins a variable, and its `}` is missing"),
         Failure::TooLong => cx.error(at, "the text becomes too long when its variables are filled in"),
+        Failure::Unknown(name) if name.starts_with("outputs.") || name.starts_with("secret.") => {
+            let place = within(cx, at, &name);
+            let help = "an output may stand in the environment of a script, the parameters of a stack, what an edit writes, and \
+                        the URL, headers and body of a request; a secret in headers and body";
+            cx.error_help(
+                place,
+                format!("`{}` is not known before the run, so it cannot stand here", show(&name)),
+                Some(help.to_owned()),
+            );
+        }
         Failure::Unknown(name) => {
             let help = cx.suggest(&name, cx.vars.keys().map(String::as_str));
             let place = within(cx, at, &name);
@@ -136,7 +147,79 @@ fn within(cx: &Context, at: At, name: &str) -> At {
     }
 }
 
+/// Where the next `${outputs…}` or `${secret…}` of a text begins, and the name in it.
+fn late_place(text: &str) -> Option<(usize, &str)> {
+    let starts = text.match_indices("${").map(|(at, _)| at);
+    let named = starts.filter_map(|at| text[at + 2..].split_once('}').map(|(name, _)| (at, name)));
+    let mut late = named.filter(|(_, name)| name.starts_with("outputs.") || name.starts_with("secret."));
+    late.next()
+}
+
 impl Context {
+    /// A text in which outputs of steps (and secrets, where they may stand) keep their places, with its variables filled in.
+    pub fn late(&mut self, node: &Node, secrets: bool) -> Read<Text> {
+        let raw = match &node.data {
+            Data::Number(n) => n.clone(),
+            Data::Bool(b) => b.to_string(),
+            Data::Text(text) => text.clone(),
+            _ => return self.mismatch(node, "text"),
+        };
+        let mut parts = Vec::new();
+        let mut rest = raw.as_str();
+        let mut good = true;
+        while let Some((start, name)) = late_place(rest) {
+            let (before, behind) = rest.split_at(start);
+            rest = behind.get(name.len() + 3..).unwrap_or_default();
+            match self.expand(node.at, before) {
+                Some(text) if text.is_empty() => {}
+                Some(text) => parts.push(Part::Plain(text)),
+                None => good = false,
+            }
+            let place = within(self, node.at, name);
+            match self.late_part(place, name, secrets) {
+                Some(part) => parts.push(part),
+                None => good = false,
+            }
+        }
+        match self.expand(node.at, rest) {
+            Some(text) if text.is_empty() && !parts.is_empty() => {}
+            Some(text) => parts.push(Part::Plain(text)),
+            None => good = false,
+        }
+        good.then_some(Text(parts))
+    }
+
+    /// `outputs.STEP.NAME` or `secret.NAME`.
+    fn late_part(&mut self, at: At, name: &str, secrets: bool) -> Read<Part> {
+        if let Some(secret) = name.strip_prefix("secret.") {
+            if !secrets {
+                let help = "secrets may stand in the headers and the body of a request; a script names them under `secrets:`";
+                self.error_help(at, "a secret cannot stand here", Some(help.to_owned()));
+                return None;
+            }
+            return self.secret_named(at, secret).then(|| Part::Secret(secret.to_owned()));
+        }
+        let Some((step, output)) = name.strip_prefix("outputs.").and_then(|rest| rest.split_once('.')) else {
+            self.error(at, format!("`{}` names no output: write `${{outputs.STEP.NAME}}`", show(name)));
+            return None;
+        };
+        let id = self.step_called(at, step)?;
+        self.outputs_used.push((at, id, output.to_owned()));
+        Some(Part::Output { step: step.to_owned(), name: output.to_owned() })
+    }
+
+    /// Whether a secret of this name is declared; an error if not.
+    pub fn secret_named(&mut self, at: At, name: &str) -> bool {
+        let known = self.secrets.iter().any(|secret| secret == name);
+        if !known {
+            let help = self
+                .suggest(name, self.secrets.iter().map(String::as_str))
+                .unwrap_or_else(|| "name it in the plan's list `secrets:`".to_owned());
+            self.error_help(at, format!("the plan has no secret `{}`", show(name)), Some(help));
+        }
+        known
+    }
+
     /// A text with its variables filled in.
     pub fn expand(&mut self, at: At, text: &str) -> Read<String> {
         if !text.contains("${") {

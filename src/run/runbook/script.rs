@@ -127,8 +127,17 @@ fn commands(facts: &Facts, call: &Call, file: &str) -> String {
             line(&mut out, &format!("aws cloudformation delete-stack --region {region} --stack-name {stack}"));
             line(&mut out, &format!("aws cloudformation wait stack-delete-complete --region {region} --stack-name {stack}"));
         }
+        Call::EditFile { file, splices, .. } => {
+            for splice in splices {
+                let (old, new) = (splice.old.escape_debug(), splice.new.escape_debug());
+                let text = format!("in the file {file}, replace \"{old}\" by \"{new}\": done?");
+                line(&mut out, &format!("confirm {}", quoted(&text)));
+            }
+        }
         // No rollback makes these by itself; a part that needs one is done by hand.
-        Call::CreateChangeSet { .. } | Call::ExecuteChangeSet { .. } => line(&mut out, "exit 4"),
+        Call::CreateChangeSet { .. } | Call::ExecuteChangeSet { .. } | Call::RunScript { .. } | Call::MakeRequest { .. } => {
+            line(&mut out, "exit 4");
+        }
     }
     out
 }

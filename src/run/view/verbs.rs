@@ -1,7 +1,7 @@
 //! What may be done now, and why the rest may not.
 
 use super::alerts::alerts;
-use crate::plan::Action;
+use crate::plan::{Action, Undo};
 use crate::run::choice;
 use crate::run::command::Verb;
 use crate::run::decide::{Ctx, blocked};
@@ -67,8 +67,10 @@ pub fn verbs(ctx: Ctx<'_>, drill: bool) -> Vec<(Verb, Option<String>)> {
 fn last_changed(ctx: Ctx<'_>) -> Option<String> {
     let mut steps = ctx.plan.steps.iter().zip(&ctx.run.steps).rev();
     let changed = steps.find(|(step, run)| {
-        let swaps = matches!(step.action, Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_));
-        swaps && run.attempts > 0 && !matches!(run.state, StepState::Undone | StepState::Skipped)
+        let swaps = matches!(step.action, Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Edit(_));
+        (swaps || matches!(step.undo, Undo::Script(_)))
+            && run.attempts > 0
+            && !matches!(run.state, StepState::Undone | StepState::Skipped)
     });
     changed.map(|(step, _)| step.id.clone())
 }

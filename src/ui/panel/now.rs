@@ -10,6 +10,9 @@ use crate::ui::text;
 use crate::ui::theme::Theme;
 use crate::ui::widget::{conditions, diff, strip};
 
+/// So many lines of a step's output are shown.
+const OUTPUT: usize = 12;
+
 /// The panel, most important first: title, state, why it waits, what would be sent.
 #[must_use]
 pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
@@ -61,6 +64,11 @@ pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
         }
     }
     push_section(lines, after);
+    // What a script says while it runs, or said when it failed, is what people look at.
+    let script = matches!(work.action.as_str(), "shell" | "http");
+    if script {
+        push_section(lines, output(work, theme, width));
+    }
     push_section(lines, changes(work, theme, width));
     if let Some(call) = &work.call {
         let title = if call.sent { "last call" } else { "next call (not sent)" };
@@ -71,12 +79,18 @@ pub fn content(snapshot: &Snapshot, app: &App, width: usize) -> Content {
     push_section(lines, later);
     let note = text::wrap(&work.note, width).into_iter().map(|part| Line::styled(part, theme.dim())).collect();
     push_section(lines, note);
-    if !work.output.is_empty() {
-        let mut section = vec![Line::styled("lately", theme.dim())];
-        section.extend(work.output.iter().map(|line| Line::raw(text::cut(line, width, theme.glyphs.ellipsis))));
-        push_section(lines, section);
+    if !script {
+        push_section(lines, output(work, theme, width));
     }
     out
+}
+
+/// The newest lines that the step has given.
+fn output(work: &WorkView, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+    let newest = &work.output[work.output.len().saturating_sub(OUTPUT)..];
+    let lines = newest.iter().map(|line| Line::raw(text::cut(line, width, theme.glyphs.ellipsis)));
+    let title = (!newest.is_empty()).then(|| Line::styled("lately", theme.dim()));
+    title.into_iter().chain(lines).collect()
 }
 
 /// The moment after a rollback's last call, before its effect is everywhere.
