@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use self::about::About;
 pub use self::action::{
     Action, Edit, Expect, HealthCheck, Item, RecordKey, Records, Replacement, Request, Script, Shift, StackAction, StackChange,
     StandIn, Switch, Want,
@@ -20,6 +21,7 @@ pub use self::quantity::{Quantity, Unit, format_ms};
 pub use self::record::{AliasTarget, RecordSet};
 pub use self::text::{Part, Text};
 
+pub mod about;
 pub mod action;
 pub mod dns;
 pub mod drill;
@@ -75,8 +77,8 @@ pub struct Plan {
     pub rollbacks: Vec<Rollback>,
     /// Names of environment variables that scripts and requests may be given. Their values are never written down.
     pub secrets: Vec<String>,
-    /// What the plan covers: id and title, in the order of the file.
-    pub parts: Vec<(String, String)>,
+    /// What it says beside its steps.
+    pub about: About,
     /// How the simulated cloud looks before the plan starts. Live runs ignore it.
     pub drill: DrillWorld,
     /// The files the plan is made of, for the run's pin.
@@ -476,7 +478,7 @@ pub struct Step {
     pub override_people: u32,
     /// What stands for it in a drill, where its action is a script or a request.
     pub stand_in: StandIn,
-    /// The parts of the plan that it belongs to, by their number in [`Plan::parts`].
+    /// The parts of the plan that it belongs to, by their number in [`About::parts`].
     pub parts: Vec<usize>,
 }
 

@@ -105,6 +105,7 @@ pub async fn run(
     let reading = read(pipe, secrets, output);
     tokio::pin!(reading);
     let limit = Duration::from_millis(u64::try_from(task.timeout_ms).unwrap_or(0));
+    let mut drained = false;
     let end = {
         let ending = async {
             tokio::select! {
@@ -118,7 +119,7 @@ pub async fn run(
         loop {
             tokio::select! {
                 end = &mut ending => break end,
-                () = &mut reading => break ending.await,
+                () = &mut reading, if !drained => drained = true,
             }
         }
     };
@@ -128,7 +129,9 @@ pub async fn run(
     }
     // Whatever it started and left behind ends with it.
     drop(group);
-    let _ = timeout(DRAIN, reading).await;
+    if !drained {
+        let _ = timeout(DRAIN, reading).await;
+    }
     drop(marked);
     let last = output.last().map(|line| format!(": {line}")).unwrap_or_default();
     let result = match end {

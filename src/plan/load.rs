@@ -11,6 +11,7 @@
 //! | `monitors`, `conditions` | what is observed, and what must be true of it |
 //! | `steps`, `actions`, `records`, `order` | phases and steps, and their running order |
 //! | `local` | scripts, edits, requests, and what stands for them in a drill |
+//! | `about` | parts, risks, success criteria, cost, escalation |
 //! | `rollbacks`, `drill`, `scenarios`, `faults` | what their names say |
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,8 +26,9 @@ use self::files::check_path;
 pub use self::files::{Disk, FILE_BYTES_MAX, Files};
 use self::node::{At, Node};
 pub use self::problem::{Problem, Problems};
-use crate::plan::{Manifest, Plan, Scenario};
+use crate::plan::{About, Manifest, Plan, Scenario};
 
+mod about;
 mod actions;
 mod availability;
 mod conditions;
@@ -57,7 +59,21 @@ const INCLUDES_MAX: usize = 50;
 /// Most bytes of all templates together, each counted as often as it is used.
 const TEMPLATE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The sections that an included file may hold.
-const SECTIONS: [&str; 9] = ["vars", "vantages", "monitors", "phases", "rollbacks", "traffic", "availability", "parts", "drill"];
+const SECTIONS: [&str; 13] = [
+    "vars",
+    "vantages",
+    "monitors",
+    "phases",
+    "rollbacks",
+    "traffic",
+    "availability",
+    "parts",
+    "risks",
+    "success",
+    "cost",
+    "escalation",
+    "drill",
+];
 
 /// A plan and what belongs to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -238,7 +254,7 @@ impl Reader<'_> {
         let heartbeat = f.maybe(cx, "heartbeat", heartbeat::read);
         let secrets = f.maybe(cx, "secrets", local::secrets).unwrap_or_default();
         cx.secrets.clone_from(&secrets);
-        let parts = sections.one(cx, "parts").and_then(|n| header::parts(cx, n)).unwrap_or_default();
+        let parts = sections.one(cx, "parts").and_then(|n| about::parts(cx, n)).unwrap_or_default();
         cx.part_ids = parts.iter().map(|(id, _)| id.clone()).collect();
         monitors::read_vantages(cx, sections.of("vantages"));
         monitors::read(cx, sections.of("monitors"));
@@ -251,6 +267,14 @@ impl Reader<'_> {
         // Without its number of days a plan is as long as it may be, so that its phases are not reported too.
         let (phases, steps) = steps::read(self, sections.of("phases"), days.unwrap_or(365));
         let rollbacks = rollbacks::read(self, sections.of("rollbacks"), &steps);
+        let cx = &mut self.cx;
+        let about = About {
+            parts,
+            risks: sections.one(cx, "risks").and_then(|n| about::risks(cx, n, &phases)).unwrap_or_default(),
+            success: sections.one(cx, "success").and_then(|n| about::success(cx, n)).unwrap_or_default(),
+            cost: sections.one(cx, "cost").and_then(|n| about::cost(cx, n)),
+            escalation: sections.one(cx, "escalation").and_then(|n| about::escalation(cx, n)),
+        };
         local::check_outputs(&mut self.cx, &steps::given(&steps));
         let node = sections.one(&mut self.cx, "drill");
         let (drill, opening) = drill::read(self, node);
@@ -280,7 +304,7 @@ impl Reader<'_> {
             steps: steps.into_iter().flatten().collect(),
             rollbacks,
             secrets,
-            parts,
+            about,
             drill,
             manifest: manifest(&self.read),
         };

@@ -142,7 +142,7 @@ fn plan_of(records: Vec<RecordSet>, change: impl FnOnce(&mut Plan)) -> Arc<Plan>
         steps: Vec::new(),
         rollbacks: Vec::new(),
         secrets: Vec::new(),
-        parts: Vec::new(),
+        about: cutover::plan::About::default(),
         drill: DrillWorld {
             files: Vec::new(),
             records: records.into_iter().map(|r| (ZONE.to_owned(), r)).collect(),

@@ -22,7 +22,7 @@ pub fn plan(monitors: Vec<Monitor>) -> Plan {
         steps: Vec::new(),
         rollbacks: Vec::new(),
         secrets: Vec::new(),
-        parts: Vec::new(),
+        about: cutover::plan::About::default(),
         drill: DrillWorld::default(),
         manifest: Manifest::default(),
     }

@@ -241,12 +241,9 @@ fn checklist_item(cx: &mut Context, node: &Node) -> Read<Item> {
     let mut f = Fields::of(cx, node, "the item")?;
     let text = f.need(cx, "item", Context::words);
     let when = f.maybe(cx, "when", |cx, n| conditions::read_list(cx, n, Purpose::Gate)).unwrap_or_default();
-    let done = f.maybe(cx, "done", |cx, n| {
-        let items = cx.list(n)?;
-        Some(items.iter().filter_map(|item| cx.step(item)).collect::<Vec<_>>())
-    });
+    let done = f.maybe(cx, "done", local::step_list).unwrap_or_default();
     f.finish(cx);
-    Some(Item { text: text?, when, done: done.unwrap_or_default() })
+    Some(Item { text: text?, when, done })
 }
 
 /// How a step is taken back: as it says, or by the default of its action.

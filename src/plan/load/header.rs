@@ -163,21 +163,3 @@ pub fn traffic(cx: &mut Context, node: &Node) -> Read<Traffic> {
     f.finish(cx);
     Some(Traffic { zone: zone?, record: record?, kind, targets: targets?, seen: seen.unwrap_or_default(), service })
 }
-
-/// `parts:`, what the plan covers: id and title.
-pub fn parts(cx: &mut Context, node: &Node) -> Read<Vec<(String, String)>> {
-    let mut out = Vec::new();
-    for (key, node) in cx.entries(node)? {
-        cx.check_name(key.at, &key.text);
-        let title = match Fields::of(cx, node, "the part") {
-            Some(mut f) => {
-                let title = f.need(cx, "title", Context::words);
-                f.finish(cx);
-                title
-            }
-            None => None,
-        };
-        out.extend(title.map(|title| (key.text.clone(), title)));
-    }
-    Some(out)
-}

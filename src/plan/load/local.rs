@@ -7,7 +7,7 @@ use super::metrics;
 use super::node::{At, Data, Key, Node};
 use super::problem::show;
 use super::{Reader, value};
-use crate::plan::{Edit, Expect, Part, Replacement, Request, Script, StandIn, Text, Want};
+use crate::plan::{Edit, Expect, Part, Replacement, Request, Script, StandIn, StepId, Text, Want};
 
 /// How long a script may take when the plan does not say, in milliseconds.
 const TIMEOUT_MS: i64 = 600_000;
@@ -134,6 +134,12 @@ pub fn pairs(cx: &mut Context, node: &Node, secrets: bool) -> Read<Vec<(String, 
     let entries = cx.entries(node)?;
     let read = |cx: &mut Context, (key, node): (&Key, &Node)| Some((key.text.clone(), cx.late(node, secrets)?));
     Some(entries.into_iter().filter_map(|entry| read(cx, entry)).collect())
+}
+
+/// A list of steps.
+pub fn step_list(cx: &mut Context, node: &Node) -> Read<Vec<StepId>> {
+    let items = cx.list(node)?;
+    Some(items.iter().filter_map(|item| cx.step(item)).collect())
 }
 
 /// `edit:`.
