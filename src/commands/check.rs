@@ -7,8 +7,9 @@ use serde_json::json;
 use super::Ends;
 use crate::cli::Check;
 use crate::exit::{Exit, Failed};
+use crate::plan::about::{CostSum, money};
 use crate::plan::load::{Loaded, Problem};
-use crate::plan::{HeartbeatTo, MonitorId, Plan, format_ms};
+use crate::plan::{HeartbeatTo, MonitorId, Plan, Quantity, Unit, format_ms};
 use crate::run::budget::{Budget, Cadences, budget};
 
 /// Checks a plan.
@@ -61,6 +62,9 @@ pub async fn check(args: &Check) -> Ends {
         plan.days,
         plan.manifest.hash.get(..12).unwrap_or_default()
     );
+    for line in costs(plan) {
+        println!("{line}");
+    }
     for line in measured(plan) {
         println!("{line}");
     }
@@ -76,6 +80,19 @@ pub async fn check(args: &Check) -> Ends {
         return Err(Failed::new(Exit::PlanInvalid, "the plan has no steps"));
     }
     Ok(Exit::Done)
+}
+
+/// What a month costs before and after, by group, and whether that is within the plan's limit.
+fn costs(plan: &Plan) -> Vec<String> {
+    let Some(cost) = &plan.about.cost else { return Vec::new() };
+    let line = |sum: CostSum| {
+        let verdict = if sum.good { "within" } else { "ABOVE" };
+        let (before, after) = (money(sum.before), money(sum.after));
+        let change = format!("{:+}.{:02} %", sum.change_ppm / 10_000, sum.change_ppm.abs() % 10_000 / 100);
+        let limit = Quantity { micros: cost.limit_ppm, unit: Unit::Share };
+        format!("cost of a month, {}: {before} to {after} {}, {change}, {verdict} the limit of {limit}", sum.group, cost.currency)
+    };
+    cost.sums().into_iter().map(line).collect()
 }
 
 /// With what downtime is measured.

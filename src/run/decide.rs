@@ -452,6 +452,11 @@ pub fn attention(plan: &Plan, run: &Run) -> Vec<ConditionId> {
         return Vec::new();
     }
     let mut conditions = work_conditions(plan, run);
+    // What has to be true in the end is judged when the end is near: before, it would only cost readings.
+    let last = plan.phases.len().saturating_sub(1);
+    if run.next_step().is_none_or(|step| plan.steps[step].phase == last) {
+        conditions.extend(plan.about.success.iter().flat_map(|criterion| &criterion.when));
+    }
     if run.active_rollback().is_none() {
         let begun = |r: &&crate::plan::Rollback| rollback::began(run, r).is_some();
         conditions.extend(plan.rollbacks.iter().filter(begun).flat_map(|r| &r.auto));

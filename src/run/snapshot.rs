@@ -5,11 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use self::about::{AboutView, CostView, CriterionView, EscalationView, PartView, RiskView};
 pub use self::monitor::{ChartView, History, MonitorView, Point, Sample};
 pub use self::server::ServerView;
 use super::command::Verb;
 use crate::cloud::Millis;
 
+mod about;
 mod monitor;
 mod server;
 
@@ -64,6 +66,9 @@ pub struct Snapshot {
     pub downtime_ms: i64,
     /// The error budget, as the probes measure it.
     pub availability: AvailabilityView,
+    /// What the plan says beside its steps, as it stands.
+    #[serde(default)]
+    pub about: AboutView,
     /// The newest journal entries, oldest first, at most [`JOURNAL_TAIL`].
     pub journal: Vec<JournalLine>,
     /// State of the journal.

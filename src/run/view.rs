@@ -19,6 +19,7 @@ use super::{gate, job, local, moved, outage, rollback, stacks};
 use crate::cloud::{CHECK_HEALTHY, Call, Millis, ServerAnswer, Value};
 use crate::plan::{Action, ConditionId, Limit, MonitorId, Role, Source, Stat, Step, Undo, format_ms};
 
+mod about;
 pub mod alerts;
 pub mod availability;
 pub mod call;
@@ -97,6 +98,7 @@ pub fn snapshot(core: &Core, now: Millis, around: &Surroundings) -> Snapshot {
         budget_ms: plan.downtime_budget_ms(),
         downtime_ms: run.downtime_ms(now),
         availability: availability::availability(ctx),
+        about: about::about(ctx, &around.run),
         journal: core.tail.iter().cloned().collect(),
         ledger: around.ledger.clone(),
         verbs: verbs::verbs(ctx, around.drill.is_some()),

@@ -466,6 +466,7 @@ impl App {
                 return self.drill(meaning, snapshot, now_ms);
             }
             Meaning::Palette => self.open(Dialog::Palette(Palette::default()), now_ms),
+            Meaning::About => self.open(Dialog::About, now_ms),
             Meaning::Help => self.open(Dialog::Help, now_ms),
             Meaning::Quit if snapshot.result.is_some() => return vec![Action::Quit],
             Meaning::Quit => self.open(Dialog::Quit, now_ms),

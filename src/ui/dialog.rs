@@ -3,7 +3,8 @@
 //! The key that confirms is `Y` and never the key that opened the dialog; Enter confirms nothing in the cloud;
 //! Esc always goes back.
 
-pub mod approve;
+pub mod about;
+mod approve;
 pub mod choice;
 mod conflict;
 pub mod execute;
@@ -76,6 +77,8 @@ pub enum Dialog {
         /// The region.
         region: String,
     },
+    /// What the plan says beside its steps.
+    About,
     /// A note for the journal.
     Note {
         /// What was typed.
@@ -131,7 +134,7 @@ impl Dialog {
     /// Whether it asks for a confirmation, so that keys typed ahead are ignored.
     #[must_use]
     pub fn asks(&self) -> bool {
-        !self.takes_text() && !matches!(self, Dialog::Help | Dialog::Without { .. })
+        !self.takes_text() && !matches!(self, Dialog::Help | Dialog::About | Dialog::Without { .. })
     }
 
     /// Whether it shows a rollback or an undo.
@@ -163,7 +166,9 @@ impl Dialog {
             Dialog::Rollback(dialog) => dialog.overtaken(snapshot),
             Dialog::Choice(choice) => choice.overtaken(snapshot),
             Dialog::Inject { .. } => snapshot.drill.is_none(),
-            Dialog::Help | Dialog::Note { .. } | Dialog::Palette(_) | Dialog::Without { .. } | Dialog::Quit => false,
+            Dialog::Help | Dialog::About | Dialog::Note { .. } | Dialog::Palette(_) | Dialog::Without { .. } | Dialog::Quit => {
+                false
+            }
         }
     }
 
@@ -198,6 +203,10 @@ impl Dialog {
             Dialog::Choice(choice) => choice.handle(key, snapshot),
             Dialog::Palette(palette) => palette.handle(key, snapshot),
             Dialog::Help if matches!(key, Key::Char('?' | 'q')) => Turn::Close,
+            Dialog::About if matches!(key, Key::Char('p' | 'q')) => Turn::Close,
+            Dialog::About if key == Key::Char('y') => {
+                about::support_case(snapshot).map_or(Turn::Stay, |text| Turn::Finish(Action::Copy(text)))
+            }
             _ => scrolling(key),
         }
     }
@@ -250,6 +259,7 @@ const WIDEST: u16 = 96;
 fn popup(dialog: &Dialog, snapshot: &Snapshot, theme: &Theme, width: usize) -> Popup {
     match dialog {
         Dialog::Help => help::popup(snapshot, theme, width),
+        Dialog::About => about::popup(snapshot, theme, width),
         Dialog::Start { step } => start::popup(step, snapshot, theme, width),
         Dialog::GoOn => go_on::popup(theme, width),
         Dialog::Continue { word } => resume::popup(word, snapshot, theme, width),

@@ -135,6 +135,8 @@ pub enum Meaning {
     Palette,
     /// Show all keys.
     Help,
+    /// What the plan says beside its steps.
+    About,
     /// Leave.
     Quit,
     /// Stop the process, as the shell's job control does.
@@ -330,6 +332,13 @@ pub static TABLE: &[Binding] = &[
         Meaning::Palette,
         "command",
         "find a verb by key or word and run it; 'without REGION' shows what still works when it is away",
+    ),
+    look(
+        &[Key::Char('p')],
+        "p",
+        Meaning::About,
+        "",
+        "about the plan: escalation, success criteria, risks, cost, how far each part is",
     ),
     cockpit(&[Key::Char('?')], "?", Meaning::Help, "keys", "these keys"),
     cockpit(&[Key::Char('q'), Key::Ctrl('c')], "q", Meaning::Quit, "quit", "leave (asks first; also ctrl-c)"),

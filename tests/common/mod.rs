@@ -293,6 +293,7 @@ pub fn calm() -> Snapshot {
         budget_ms: 1_814_000,
         downtime_ms: 94_000,
         availability: availability(),
+        about: cutover::run::snapshot::AboutView::default(),
         journal: (0..14)
             .map(|n| JournalLine {
                 seq: 399 + n,
