@@ -3,10 +3,12 @@
 //! a full, locked or damaged disk they are lost, the screen says so, and the run goes on.
 
 mod keeper;
+mod look;
 mod pack;
 mod store;
 
 pub use keeper::{Batch, Keeper};
+pub use look::look;
 
 use crate::cloud::Millis;
 use crate::run::minute::Minute;

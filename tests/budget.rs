@@ -10,7 +10,7 @@ use std::sync::Arc;
 use cutover::cloud::{Answer, Effect, Millis, PollKind, Query, Reading, Value, metric_batches, metrics_of, poll_groups};
 use cutover::plan::load::{Files, load};
 use cutover::plan::{Plan, ROUTE53_REGION, Source};
-use cutover::run::budget::{Budget, budget};
+use cutover::run::budget::{Budget, Cadences, budget};
 use cutover::run::command::Command;
 use cutover::run::core::{Core, Outcome};
 use cutover::run::entry::Entry;
@@ -139,6 +139,11 @@ fn predicted(budget: &Budget, hours: i64, full: bool) -> BTreeMap<(String, &'sta
     asked.map(|line| ((line.region.clone(), line.operation), hourly(count(full, line)))).collect()
 }
 
+/// How often an operation is called in a region.
+fn per_day(budget: &Budget, region: &str, operation: &str) -> Cadences {
+    budget.lines.iter().find(|line| line.region == region && line.operation == operation).unwrap().per_day
+}
+
 #[test]
 fn a_run_asks_for_what_its_budget_says_at_either_cadence() {
     let plan = wide(|text| text);
@@ -180,17 +185,16 @@ fn a_slow_monitor_does_not_slow_down_the_others_of_its_region() {
             assert!(text.contains(&from));
             text.replace(&from, &from.replace("${every-stack}", "2h"))
         });
-        let line = budget(&plan).lines.into_iter().find(|l| l.region == "eu-west-1" && l.operation == "DescribeStacks").unwrap();
-        assert_eq!((line.per_day.idle, line.per_day.full), (288, 8_640), "{slow}");
+        let line = per_day(&budget(&plan), "eu-west-1", "DescribeStacks");
+        assert_eq!((line.idle, line.full), (288, 8_640), "{slow}");
     }
 }
 
 #[test]
 fn a_day_of_one_metric_is_not_asked_for_with_the_minutes_of_another() {
     let plan = wide(|text| text.replacen("stat: Maximum, unit: seconds}", "stat: Maximum, period: 1d, unit: seconds}", 1));
-    let line = |plan: &Plan| budget(plan).lines.into_iter().find(|l| l.region == "eu-west-1" && l.operation == "GetMetricData");
-    assert_eq!(line(&plan).unwrap().per_day.full, 2 * 1_440);
-    assert_eq!(line(&wide(|text| text)).unwrap().per_day.full, 1_440);
+    let full = |plan: &Plan| per_day(&budget(plan), "eu-west-1", "GetMetricData").full;
+    assert_eq!((full(&plan), full(&wide(|text| text))), (2 * 1_440, 1_440));
 }
 
 #[test]
@@ -235,7 +239,7 @@ fn a_health_check_is_read_more_slowly_than_its_status() {
     let check = "  check: {health-check: {id: abc}, every: \"${every-metric}\"}\n";
     let plan = wide(|text| text.replacen("monitors:\n", &format!("monitors:\n{check}"), 1));
     let budget = budget(&plan);
-    let line = |operation| budget.lines.iter().find(|l| l.region == ROUTE53_REGION && l.operation == operation).unwrap().per_day;
+    let line = |operation| per_day(&budget, ROUTE53_REGION, operation);
     // Nothing waits for it here, so neither cadence is its own.
     assert_eq!((line("GetMetricData").idle, line("GetHealthCheck").idle), (288, 288));
     assert_eq!((line("GetMetricData").full, line("GetHealthCheck").full), (1_440, 480));

@@ -20,6 +20,8 @@ mod support;
 
 const MINUTE: i64 = 60_000;
 const NAME: &str = "app";
+/// Id of a stack that is nested in it.
+const NESTED: &str = "arn:inner";
 
 /// A run that does nothing but look at a stack.
 struct Stage {
@@ -30,6 +32,8 @@ struct Stage {
     updated: Millis,
     /// What the service knows, newest first; `Err` when it does not say.
     events: Result<Vec<StackEvent>, Failure>,
+    /// The events of a stack that is nested in it, newest first.
+    nested: Vec<StackEvent>,
     /// When events were asked for, and after which.
     asked: Vec<(Millis, Option<String>)>,
 }
@@ -70,8 +74,8 @@ impl Stage {
             rules: None,
             token_base: "stacks".into(),
         };
-        let (core, events, asked) = (Core::new(plan), Ok(Vec::new()), Vec::new());
-        let mut stage = Stage { core, now: 10 * MINUTE, wake: 0, status: status.into(), updated: 0, events, asked };
+        let (core, events, nested, asked) = (Core::new(plan), Ok(Vec::new()), Vec::new(), Vec::new());
+        let mut stage = Stage { core, now: 10 * MINUTE, wake: 0, status: status.into(), updated: 0, events, nested, asked };
         let first = vec![genesis, Entry::EngineStarted { resumed: false, open: vec![] }];
         let outcome = stage.core.open(stage.now, "test", first);
         stage.take(outcome);
@@ -87,6 +91,10 @@ impl Stage {
                     let reading = Reading { at: self.now, value: Value::Status(self.status.clone()) };
                     let sight = StackSight { monitor: 0, id: "arn:app".into(), updated: Some(self.updated) };
                     Ok(Answer::Stacks(vec![(0, reading)], if self.status == "ABSENT" { vec![] } else { vec![sight] }))
+                }
+                Query::StackEvents { stack, .. } if stack == NESTED => {
+                    self.asked.push((self.now, Some(stack.clone())));
+                    Ok(Answer::StackEvents(self.nested.clone()))
                 }
                 Query::StackEvents { after, .. } => {
                     self.asked.push((self.now, after.clone()));
@@ -301,4 +309,19 @@ fn a_monitored_stack_that_failed_says_why() {
     stage.happens(NAME, "UPDATE_ROLLBACK_COMPLETE", "theirs");
     stage.run(6 * MINUTE);
     assert_eq!(stage.snapshot().monitors[0].detail, "Topic UPDATE_FAILED: it is in use");
+}
+
+#[test]
+fn of_a_monitored_stack_that_failed_the_nested_stack_is_read_too_and_once() {
+    let mut stage = Stage::new("CREATE_COMPLETE");
+    stage.run(MINUTE);
+    stage.happens(NAME, "UPDATE_IN_PROGRESS", "theirs");
+    stage.happens("Inner", "UPDATE_FAILED", "theirs");
+    let inner = &mut stage.events.as_mut().unwrap()[0];
+    (inner.resource_type, inner.physical_id) = ("AWS::CloudFormation::Stack".into(), NESTED.into());
+    stage.nested = vec![StackEvent { logical_id: "Topic".into(), resource_type: "AWS::SNS::Topic".into(), ..inner.clone() }];
+    stage.happens(NAME, "UPDATE_ROLLBACK_COMPLETE", "theirs");
+    stage.run(30 * MINUTE);
+    assert_eq!(stage.snapshot().monitors[0].detail, "Inner > Topic UPDATE_FAILED: it is in use");
+    assert_eq!(stage.asked.iter().filter(|(_, after)| after.as_deref() == Some(NESTED)).count(), 1, "{:?}", stage.asked);
 }

@@ -88,6 +88,22 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_question_is_told_from_a_refused_asker() {
+        assert!(["ValidationError", "InvalidParameterValue", "InvalidParameterCombination"].iter().all(|code| is_invalid(code)));
+        assert!(!["AccessDenied", "Throttling", "ExpiredToken", "InternalServiceFault"].iter().any(|code| is_invalid(code)));
+    }
+
+    #[test]
+    fn silence_is_remembered_until_something_is_heard() {
+        let memory = Memory::default();
+        memory.heard("here", 3, true);
+        let silent = |region: &str, id| memory.was_silent(region, id);
+        assert_eq!([silent("here", 3), silent("there", 3), silent("here", 4)], [true, false, false]);
+        memory.heard("here", 3, false);
+        assert!(!silent("here", 3));
+    }
+
+    #[test]
     fn what_is_refused_is_tried_again_after_some_minutes() {
         let memory = Memory::default();
         memory.refuse("here", 3, 1_000, "why");

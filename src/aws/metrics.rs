@@ -317,6 +317,20 @@ mod tests {
     }
 
     #[test]
+    fn the_metrics_of_an_expression_tell_their_own_points_only_while_it_is_silent() {
+        let Asks::Metric(metric) = source(false).asks else { unreachable!() };
+        let inputs = vec![("errors".to_owned(), metric.clone()), ("requests".to_owned(), metric)];
+        let asks = Asks::Math(plan::Math { expression: "errors / requests".into(), inputs });
+        let share = MetricSource { asks, ..source(false) };
+        for silent in [false, true] {
+            let asked = queries(3, &share, silent);
+            let names: Vec<_> = asked.iter().map(|q| (q.id().unwrap(), q.expression(), q.return_data().unwrap())).collect();
+            let expression = ("m3", Some("m3_errors / m3_requests"), true);
+            assert_eq!(names, [("m3_errors", None, silent), ("m3_requests", None, silent), expression]);
+        }
+    }
+
+    #[test]
     fn silence_is_zero_only_where_the_source_says_so() {
         let old = complete(&[(NOW - 800_000, 5.0)]);
         assert_eq!(reading(&source(true), Some(&complete(&[])), NOW).value, Value::Number(0));

@@ -1,4 +1,4 @@
-//! `cutover status`: where a run stands, from its journal alone.
+//! `cutover status`: where a run stands, from its journal and what was kept of its samples.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::journal::{Runs, Store};
 use crate::live::system_now;
 use crate::run::snapshot::Snapshot;
 use crate::run::view::{self, Surroundings};
+use crate::samples;
 
 /// Prints the state of a run, or the list of runs.
 ///
@@ -50,7 +51,8 @@ pub fn status(args: &Status) -> Ends {
     Ok(Exit::Done)
 }
 
-/// The snapshot of a run as its journal tells it: nothing is observed, so gates are unknown.
+/// The snapshot of a run as its files tell it: nothing is observed, so gates are unknown. The error budget is counted from
+/// the samples that were kept; without them it is all unmeasured, and standard error says why. No file is changed.
 ///
 /// # Errors
 /// As [`status`].
@@ -58,7 +60,7 @@ pub fn of_folder(folder: &std::path::Path) -> Result<Snapshot, crate::exit::Fail
     let store = Store::open_read(folder).map_err(|e| journal_failed(&e))?;
     let meta = store.meta().map_err(|e| journal_failed(&e))?;
     let loaded = super::pinned(&meta)?;
-    let told = super::open::read(Arc::new(loaded.plan), &store)?;
+    let mut told = super::open::read(Arc::new(loaded.plan), &store)?;
     let newest = told.entries.last();
     let around = Surroundings {
         run: meta.run_id.clone(),
@@ -72,6 +74,13 @@ pub fn of_folder(folder: &std::path::Path) -> Result<Snapshot, crate::exit::Fail
     };
     // A drill's clock stands still when nobody runs it.
     let now = if meta.drill { told.newest_at().unwrap_or(0) } else { system_now() };
+    let names: Vec<String> = told.core.plan.monitors.iter().map(|monitor| monitor.name.clone()).collect();
+    let kept = samples::look(folder, &names).unwrap_or_else(|why| {
+        eprintln!("warning: the error budget is unknown, samples cannot be read: {why}");
+        samples::Kept::default()
+    });
+    told.core.recall(&kept.minutes, &kept.samples);
+    told.core.watch.downtime.pass(now);
     Ok(view::snapshot(&told.core, now, &around))
 }
 

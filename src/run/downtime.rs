@@ -142,9 +142,15 @@ impl Downtime {
         }
     }
 
+    /// True when the clock has passed a full minute since time last passed.
+    #[must_use]
+    pub fn is_due(&self, now: Millis) -> bool {
+        now.div_euclid(MINUTE_MS) > self.passed.div_euclid(MINUTE_MS)
+    }
+
     /// Time has passed: silence counts as unmeasured. Looked at once a minute.
     pub fn pass(&mut self, now: Millis) {
-        if now.div_euclid(MINUTE_MS) <= self.passed.div_euclid(MINUTE_MS) {
+        if !self.is_due(now) {
             return;
         }
         self.passed = now;

@@ -17,6 +17,9 @@ pub struct Tracker {
     pub samples: u32,
     /// Why it did not hold the last time it was looked at.
     pub why: Option<Verdict>,
+    /// Its monitor has not been read since the condition began to matter, nor just before: what is known of it was read at
+    /// the cadence of what nothing depends on, and opens nothing.
+    pub awaits: bool,
 }
 
 impl Tracker {
@@ -184,6 +187,7 @@ pub fn verdict_of(plan: &Plan, watch: &Watch, condition: &Condition, tracker: Op
         (None, Some(_)) if tracker.samples < condition.samples => {
             Verdict::Fail(format!("{} of {} samples", tracker.samples, condition.samples))
         }
+        (None, Some(_)) if tracker.awaits => Verdict::Unknown("not read since it matters".into()),
         (None, Some(_)) => Verdict::Pass,
     }
 }

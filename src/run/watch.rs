@@ -11,7 +11,7 @@ use super::entry::RollbackRef;
 use super::event::Event;
 use super::gate::{self, Tracker};
 use super::history::Sample;
-use super::minute::{Gathering, MINUTE_MS, Minute};
+use super::minute::{Gathering, Minute};
 use super::moved;
 use super::snapshot::Freshness;
 use super::stacks::Stacks;
@@ -19,7 +19,7 @@ use crate::cloud::{
     Answer, CallId, ChangeSetInfo, Effect, Failure, FailureKind, Millis, NO_DATA_YET, PollGroup, PollKind, Query, Reading,
     ServerAnswer, StackInfo, Value, poll_groups, warm_regions,
 };
-use crate::plan::{ConditionId, MonitorId, Plan, Source, format_ms};
+use crate::plan::{Condition, ConditionId, MonitorId, Plan, Source, format_ms};
 
 /// Most samples that one ring keeps.
 const RING: usize = 2_000;
@@ -53,8 +53,6 @@ pub struct Watch {
     pub closed: Vec<(MonitorId, Minute)>,
     /// Whether somebody wants every sample, and those that nobody has taken yet, in order of time for each monitor.
     pub kept: Option<Vec<(MonitorId, Millis, Option<i64>)>>,
-    /// The minute in which it was looked last whether others are over, in minutes of Unix time.
-    looked: i64,
     /// Trackers of the conditions that matter now.
     pub trackers: BTreeMap<ConditionId, Tracker>,
     /// Queries under way, and since when.
@@ -154,7 +152,6 @@ impl Watch {
             gathering: vec![Gathering::default(); plan.monitors.len()],
             closed: Vec::new(),
             kept: None,
-            looked: i64::MIN,
             trackers: BTreeMap::new(),
             asked: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -233,11 +230,9 @@ impl Watch {
     /// Ends the minutes to which nothing is added any more, also when their monitor has gone silent.
     fn close_minutes(&mut self, now: Millis) {
         // Minutes can be over only when the clock has passed a full one: nothing is done for any other event.
-        let minute = now.div_euclid(MINUTE_MS);
-        if minute == self.looked {
+        if !self.downtime.is_due(now) {
             return;
         }
-        self.looked = minute;
         for (monitor, gathering) in self.gathering.iter_mut().enumerate() {
             self.closed.extend(gathering.end_before(now, MINUTE_PATIENCE_MS).map(|minute| (monitor, minute)));
         }
@@ -361,6 +356,7 @@ impl Watch {
             for (condition, tracker) in &mut self.trackers {
                 let condition = &plan.conditions[*condition];
                 if condition.monitor == monitor {
+                    tracker.awaits &= !heard;
                     tracker.reading(condition, &self.rings[monitor], &plan.monitors[monitor], now, fresh, broken);
                 }
             }
@@ -463,7 +459,8 @@ impl Watch {
         }
     }
 
-    /// Which conditions matter now. Trackers of others are forgotten; new ones start from what the rings hold.
+    /// Which conditions matter now. Trackers of others are forgotten; new ones start from what the rings hold, and pass no
+    /// sooner than their monitor has been read at full cadence: what was read within one such interval is as good.
     /// `proofs` are the monitors on which a rollback is armed, and the longest interval at which they prove anything.
     pub fn attend(&mut self, plan: &Plan, now: Millis, conditions: &[ConditionId], proofs: (Vec<MonitorId>, i64)) {
         self.proofs = proofs;
@@ -471,7 +468,9 @@ impl Watch {
         for id in conditions {
             if !self.trackers.contains_key(id) {
                 let condition = &plan.conditions[*id];
-                let mut tracker = Tracker::default();
+                let heard = self.rings[condition.monitor].heard;
+                let lately = heard.is_some_and(|at| now - at <= full_interval_ms(plan, condition));
+                let mut tracker = Tracker { awaits: !lately, ..Tracker::default() };
                 if self.freshness(plan, condition.monitor, now) == Freshness::Fresh {
                     tracker.reading(
                         condition,
@@ -512,8 +511,7 @@ impl Watch {
                 for id in self.trackers.keys() {
                     let condition = &plan.conditions[*id];
                     if condition.monitor == *monitor {
-                        // A condition that has to hold for days is not worth a probe every five seconds.
-                        interval = interval.min(every.max((condition.for_ms / 500).min(60_000)));
+                        interval = interval.min(full_interval_ms(plan, condition));
                     }
                 }
             }
@@ -587,6 +585,12 @@ impl Watch {
             heard.is_some_and(|at| now - at <= self.stale_after_ms(plan, *m))
         })
     }
+}
+
+/// How often the monitor of a condition is read while the condition matters, in milliseconds.
+fn full_interval_ms(plan: &Plan, condition: &Condition) -> i64 {
+    // A condition that has to hold for days is not worth a probe every five seconds.
+    plan.monitors[condition.monitor].every_ms.max((condition.for_ms / 500).min(60_000))
 }
 
 /// A number from which every bit of another one can be told no more (the finalizer of `SplitMix64`).

@@ -115,7 +115,7 @@ impl Drop for Keeper {
 }
 
 /// Minutes of the samples that are in none that was kept.
-fn unrolled(kept: &Kept) -> Vec<(usize, Minute)> {
+pub(super) fn unrolled(kept: &Kept) -> Vec<(usize, Minute)> {
     let monitors = kept.samples.iter().map(|(monitor, ..)| monitor + 1).max().unwrap_or(0);
     let mut rolled = vec![Millis::MIN; monitors];
     for (monitor, minute) in &kept.minutes {

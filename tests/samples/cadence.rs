@@ -1,7 +1,6 @@
-//! Cadence follows activity, and a gate is decided at full cadence: what was read at idle cadence opens nothing once it is
-//! older than full cadence allows.
+//! Cadence follows activity, and a gate is decided at full cadence: what was read at idle cadence opens nothing.
 
-use cutover::cloud::{Answer, Effect, Millis, Query, Reading, Value};
+use cutover::cloud::{Answer, Effect, Failure, FailureKind, Millis, Query, Reading, Value};
 use cutover::plan::{Condition, Plan, Quantity, Stat, Test, Unit};
 use cutover::run::event::Event;
 use cutover::run::gate;
@@ -62,11 +61,10 @@ fn a_monitor_is_read_at_its_full_interval_from_the_moment_that_something_depends
 }
 
 #[test]
-fn what_was_read_at_idle_cadence_opens_no_gate_when_it_is_old_at_full_cadence() {
+fn what_was_read_at_idle_cadence_opens_no_gate() {
     let plan = one();
-    // Rule 33 at full cadence: three periods of a minute and two minutes of delay. At idle cadence it would be seventeen.
-    let stale = 3 * MINUTE + 2 * MINUTE;
-    for (age, opens) in [(IDLE - 1, true), (stale + 1, false), (2 * IDLE, false)] {
+    // It is fresh all the while: nothing but the cadence at which it was read is against it.
+    for (age, opens) in [(0, true), (10_000, true), (10_001, false), (MINUTE, false), (IDLE - 1, false), (2 * IDLE, false)] {
         let mut watch = Watch::new(&plan);
         watch.attend(&plan, 0, &[], (Vec::new(), MINUTE));
         let last = *read(&mut watch, &plan, 0, 3 * IDLE).last().unwrap();
@@ -74,9 +72,31 @@ fn what_was_read_at_idle_cadence_opens_no_gate_when_it_is_old_at_full_cadence() 
         watch.attend(&plan, active, &[0], (Vec::new(), MINUTE));
         let verdict = gate::all(&plan, &watch, &[0], active);
         assert_eq!(verdict == Verdict::Pass, opens, "{age}: {verdict:?}");
-        // One reading at full cadence later it is open in any case.
-        let next = read(&mut watch, &plan, active, active + 1);
-        assert_eq!(next, [active]);
-        assert_eq!(gate::all(&plan, &watch, &[0], active), Verdict::Pass);
+        assert!(opens || matches!(verdict, Verdict::Unknown(_)), "{age}: {verdict:?}");
+        // A reading that did not come settles nothing.
+        let (query, failure) = (Query::Poll(0), Failure { kind: FailureKind::Unreachable, message: "gone".into() });
+        watch.observe(&plan, active, &Event::Answer { query, result: Err(failure) });
+        assert_eq!(gate::all(&plan, &watch, &[0], active) == Verdict::Pass, opens, "{age}");
+        // One at full cadence does. It comes at once if the last one is older than one full interval.
+        let next = read(&mut watch, &plan, active, active + 30_000);
+        assert_eq!(next[0], active.max(last + 10_000));
+        assert_eq!(gate::all(&plan, &watch, &[0], *next.last().unwrap()), Verdict::Pass, "{age}");
+    }
+}
+
+#[test]
+fn steps_that_follow_each_other_at_full_cadence_do_not_wait_for_another_reading() {
+    let mut plan = one();
+    plan.conditions.push(plan.conditions[0].clone());
+    // As often as what nothing depends on, or seldom in any case: it is always at full cadence.
+    for every_ms in [10_000, IDLE, 4 * IDLE] {
+        plan.monitors[0].every_ms = every_ms;
+        let mut watch = Watch::new(&plan);
+        watch.attend(&plan, 0, if every_ms < IDLE { &[0] } else { &[] }, (Vec::new(), MINUTE));
+        let last = *read(&mut watch, &plan, 0, 3 * every_ms).last().unwrap();
+        let next = last + every_ms - 1;
+        watch.attend(&plan, next, &[1], (Vec::new(), MINUTE));
+        let verdict = gate::all(&plan, &watch, &[1], next);
+        assert_eq!(verdict, Verdict::Pass, "{every_ms}");
     }
 }

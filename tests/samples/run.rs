@@ -1,11 +1,13 @@
 //! Samples of a run: what gates read is what a screen shows, what was kept opens no gate, and trouble with the file is no
 //! trouble of the run.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use cutover::commands::drill::build;
+use cutover::commands::status::of_folder;
 use cutover::drill::Drill;
 use cutover::drill::auto::{Until, drive};
 use cutover::drill::operator::Operator;
@@ -13,6 +15,7 @@ use cutover::engine::{Backend, Engine};
 use cutover::run::gate;
 use cutover::run::snapshot::{Level, Verdict};
 use cutover::samples::{DATABASE, Keeper};
+use rusqlite::Connection;
 
 use crate::calm::{SEED, calm};
 
@@ -90,4 +93,62 @@ async fn trouble_with_samples_is_one_advisory_and_changes_nothing_else() {
     let names: Vec<String> = calm("failover-drill").0.plan.monitors.iter().map(|monitor| monitor.name.clone()).collect();
     let (_, kept) = Keeper::open(good.path(), names).unwrap();
     assert!(kept.minutes.len() > 10, "while the other one kept what it saw: {}", kept.minutes.len());
+}
+
+/// Every file of a folder whose name begins so, with what is in it.
+fn beginning(folder: &Path, name: &str) -> BTreeMap<String, Vec<u8>> {
+    files(folder).into_iter().filter(|(file, _)| file.starts_with(name)).collect()
+}
+
+/// Every file of a folder with what is in it.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file());
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn without_an_engine_the_error_budget_is_what_the_last_one_showed() {
+    let (loaded, _, mut meta) = calm("failover-drill");
+    let scenario = loaded.scenarios.iter().find(|s| s.name == "region-outage").unwrap();
+    meta.scenario = Some(scenario.name.clone());
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = build(&loaded, scenario, folder.path(), &meta, "auto".into()).unwrap();
+    drive(&mut engine, &mut Operator::new(SEED), Until::End).await;
+    let living = engine.snapshot().availability;
+    assert!(living.service.certain_ms > 60_000 && living.service.certain_ms < living.service.possible_ms, "{living:?}");
+
+    // An engine that is killed leaves its newest samples in the log beside the database.
+    let reader = Connection::open(folder.path().join(DATABASE)).unwrap();
+    reader.query_row("SELECT count(*) FROM minutes", [], |row| row.get::<_, i64>(0)).unwrap();
+    engine.close();
+    let killed = tempfile::tempdir().unwrap();
+    for (name, bytes) in files(folder.path()) {
+        fs::write(killed.path().join(name), bytes).unwrap();
+    }
+    drop(reader);
+    let log = format!("{DATABASE}-wal");
+    assert!(files(killed.path())[&log].len() > 1_000 && !files(folder.path()).contains_key(&log));
+    for folder in [folder.path(), killed.path()] {
+        let before = beginning(folder, DATABASE);
+        assert_eq!(of_folder(folder).unwrap().availability, living);
+        assert_eq!(of_folder(folder).unwrap().availability, living);
+        assert!(beginning(folder, DATABASE) == before, "{:?}", files(folder).keys());
+    }
+
+    // What cannot be read costs the error budget, which is then unmeasured, and nothing else.
+    type Spoil = fn(&Path);
+    let spoils: [Spoil; 3] = [
+        |file| fs::write(file, vec![b'x'; 8_192]).unwrap(),
+        |file| fs::remove_file(file).unwrap(),
+        |file| fs::create_dir(file).unwrap(),
+    ];
+    for spoil in spoils {
+        spoil(&folder.path().join(DATABASE));
+        let before = beginning(folder.path(), DATABASE);
+        let seen = of_folder(folder.path()).unwrap();
+        let service = &seen.availability.service;
+        assert_eq!((service.certain_ms, service.unmeasured_ms), (0, service.possible_ms));
+        assert!(service.possible_ms > living.service.possible_ms && seen.result.is_some(), "{service:?}");
+        assert!(beginning(folder.path(), DATABASE) == before, "{:?}", files(folder.path()).keys());
+    }
 }
