@@ -48,14 +48,7 @@ pub fn read(r: &mut Reader<'_>, sections: &[&Node], days: u32) -> (Vec<Phase>, V
     let mut previous: Option<(u32, String)> = None;
     for old in running {
         let draft = &drafts[old];
-        let used = r.cx.outputs_used.len();
-        let step = step(r, draft, needs[old].iter().map(|(n, _)| place[*n]).collect());
-        let later = r.cx.outputs_used.get(used..).unwrap_or_default().iter().filter(|(_, of, _)| *of >= place[old]);
-        let later: Vec<At> = later.map(|(at, ..)| *at).collect();
-        for at in later {
-            let help = "name an earlier step, or change the order".to_owned();
-            r.cx.error_help(at, "the output is of a step that runs later", Some(help));
-        }
+        let step = step(r, draft, place[old], needs[old].iter().map(|(n, _)| place[*n]).collect());
         if let Some(step) = &step {
             if let Some((day, id)) = previous.filter(|(day, _)| *day > step.day) {
                 let message = format!("day-goes-back: `{}` is on day {} and runs after `{id}` on day {day}", step.id, step.day);
@@ -200,10 +193,13 @@ fn day_range(cx: &mut Context, node: &Node, days: u32) -> Read<(u32, u32)> {
     Some((first, last))
 }
 
-fn step(r: &mut Reader<'_>, draft: &Draft<'_>, needs: Vec<StepId>) -> Read<Step> {
+fn step(r: &mut Reader<'_>, draft: &Draft<'_>, own: StepId, needs: Vec<StepId>) -> Read<Step> {
     let what = if draft.id.is_empty() { "the step".to_owned() } else { format!("the step `{}`", show(&draft.id)) };
     let mut f = Fields::of(&mut r.cx, draft.node, what)?;
+    let used = r.cx.outputs_used.len();
     let common = common(r, &mut f, &actions::ACTIONS);
+    refuse_later(&mut r.cx, used, own);
+    let used = r.cx.outputs_used.len();
     f.get(&mut r.cx, "needs");
     let (first, last) = (i64::from(draft.first_day), i64::from(draft.last_day));
     let day = f.maybe(&mut r.cx, "day", |cx, n| {
@@ -218,8 +214,19 @@ fn step(r: &mut Reader<'_>, draft: &Draft<'_>, needs: Vec<StepId>) -> Read<Step>
     if common.kind.is_none() {
         f.get(&mut r.cx, "undo");
     }
+    // What takes a step back may use what the step gave.
+    refuse_later(&mut r.cx, used, own + 1);
     f.finish(&mut r.cx);
     common.into_step(draft.phase, day.unwrap_or(draft.first_day), needs, undo?)
+}
+
+/// Refuses the outputs, from the `used`th on, of a step that is not before `limit` in the running order.
+fn refuse_later(cx: &mut Context, used: usize, limit: StepId) {
+    let later = cx.outputs_used.iter().skip(used).filter(|(_, of, _)| *of >= limit);
+    for at in later.map(|(at, ..)| *at).collect::<Vec<At>>() {
+        let help = "name an earlier step, or change the order".to_owned();
+        cx.error_help(at, "the output is of a step that runs later", Some(help));
+    }
 }
 
 /// What the steps of phases and of rollbacks have in common.

@@ -1,0 +1,1 @@
+aws kms create-key
