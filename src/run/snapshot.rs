@@ -251,6 +251,8 @@ pub struct StepView {
     pub reason: String,
     /// Why it cannot be taken back, if so.
     pub one_way: Option<String>,
+    /// False for a step that changes nothing, so that there is nothing to take back.
+    pub changes: bool,
     /// Control planes it needs.
     pub control_planes: Vec<String>,
     /// How long it should take.
@@ -317,6 +319,8 @@ pub struct CallView {
     pub operation: String,
     /// Control plane it needs; `None` for a call to a data plane.
     pub control_plane: Option<String>,
+    /// True for what is done on the engine's machine.
+    pub local: bool,
     /// True once it was sent.
     pub sent: bool,
     /// State of the call in words: `not sent`, `accepted`, `in sync`, `unknown`…

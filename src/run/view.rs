@@ -174,6 +174,7 @@ fn step_view(ctx: Ctx<'_>, id: usize, step: &Step) -> StepView {
             Undo::OneWay(why) => Some(why.clone()),
             _ => None,
         },
+        changes: step.undo != Undo::Nothing,
         control_planes: step.control_planes.clone(),
         expected_ms: step.expected_ms,
         started: run.started,
@@ -419,6 +420,7 @@ fn preview(ctx: Ctx<'_>, job: &JobRef, action: &Action) -> Option<CallView> {
             return Some(CallView {
                 operation: "cloudformation".into(),
                 control_plane: Some(stack.region.clone()),
+                local: false,
                 sent: false,
                 state: "not sent".into(),
                 lines: vec![DiffLine::Plus(operation)],

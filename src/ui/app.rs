@@ -487,10 +487,11 @@ impl App {
     }
 
     fn undo(&mut self, snapshot: &Snapshot, now_ms: u64) -> Vec<Action> {
-        // "This step" is the one that has been started last: a step that is only next has nothing to undo.
+        // "This step" is the one that has been started last and changes something: a step that is only next has nothing to
+        // undo, and neither has an approval.
         let upto = snapshot.current.map_or(snapshot.steps.len(), |current| current + 1).min(snapshot.steps.len());
         let started = |state: StepState| !matches!(state, StepState::Pending | StepState::Undone);
-        let step = snapshot.steps[..upto].iter().rev().find(|step| started(step.state));
+        let step = snapshot.steps[..upto].iter().rev().find(|step| step.changes && started(step.state));
         let command = step.map(|step| Command::PrepareUndo { step: step.id.clone() });
         self.take_back(Verb::Undo, Of::Step, command, snapshot, now_ms)
     }

@@ -75,6 +75,7 @@ fn step(id: &str, title: &str, phase: usize, day: u32, action: &str, state: Step
         state,
         reason: String::new(),
         one_way: None,
+        changes: true,
         control_planes: if action == "shift" { vec!["us-east-1".into()] } else { vec![] },
         expected_ms: 120_000,
         started: done.then_some(START),
@@ -128,6 +129,7 @@ pub fn shift_call(sent: bool) -> CallView {
     CallView {
         operation: "route53 ChangeResourceRecordSets".into(),
         control_plane: Some("us-east-1".into()),
+        local: false,
         sent,
         state: if sent { "accepted" } else { "not sent" }.into(),
         lines: vec![

@@ -51,7 +51,7 @@ pub fn call_view(call: &Call, sent: bool, state: &str) -> CallView {
         Call::MakeRequest { request, .. } => request_lines(request),
     };
     let control_plane = call.control_plane().map(str::to_owned);
-    CallView { operation: call.operation().into(), control_plane, sent, state: state.into(), lines }
+    CallView { operation: call.operation().into(), control_plane, local: call.is_local(), sent, state: state.into(), lines }
 }
 
 fn edit_lines(file: &str, splices: &[Splice]) -> Vec<DiffLine> {

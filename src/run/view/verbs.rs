@@ -63,14 +63,11 @@ pub fn verbs(ctx: Ctx<'_>, drill: bool) -> Vec<(Verb, Option<String>)> {
     verbs
 }
 
-/// The step that changed records or a health check last.
+/// The step that was started last and changes something.
 fn last_changed(ctx: Ctx<'_>) -> Option<String> {
     let mut steps = ctx.plan.steps.iter().zip(&ctx.run.steps).rev();
     let changed = steps.find(|(step, run)| {
-        let swaps = matches!(step.action, Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Edit(_));
-        (swaps || matches!(step.undo, Undo::Script(_)))
-            && run.attempts > 0
-            && !matches!(run.state, StepState::Undone | StepState::Skipped)
+        step.undo != Undo::Nothing && run.attempts > 0 && !matches!(run.state, StepState::Undone | StepState::Skipped)
     });
     changed.map(|(step, _)| step.id.clone())
 }

@@ -12,10 +12,12 @@ use crate::ui::widget::strip::{self, Field};
 pub fn lines(call: &CallView, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     let mark = theme.glyphs.ellipsis;
     let state_style = if call.sent { theme.strong() } else { theme.dim() };
-    let left = vec![
-        Field::new(0, call.operation.clone(), theme.plain()),
-        Field::new(1, call.control_plane.as_ref().map_or("data plane".to_owned(), |region| format!("CP:{region}")), theme.dim()),
-    ];
+    let place = match &call.control_plane {
+        Some(region) => format!("CP:{region}"),
+        None if call.local => "here".to_owned(),
+        None => "data plane".to_owned(),
+    };
+    let left = vec![Field::new(0, call.operation.clone(), theme.plain()), Field::new(1, place, theme.dim())];
     let state = vec![Field::new(2, call.state.clone(), state_style)];
     let head = strip::ends(left, state, width);
     let mut out = vec![head];
