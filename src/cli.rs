@@ -36,7 +36,9 @@ pub enum Command {
     Runbook(Runbook),
     /// Show where a run stands, or list the runs.
     Status(Status),
-    /// Check a plan: every error with its place, and what looks wrong; or explain a name that it told.
+    /// Check a plan: every error with its place.
+    ///
+    /// What is allowed and should not pass is told as well, by the name of a lint; --explain says why it bites.
     Check(Check),
     /// Show the journal of a run, or prove that nobody changed it.
     Log(Log),
