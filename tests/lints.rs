@@ -55,8 +55,12 @@ type Edits = &'static [(&'static str, &'static str)];
 
 /// What is told of the clean plan after some edits.
 fn told(edits: Edits) -> Vec<Problem> {
-    let clean = [("plan.yaml", CLEAN), ("templates/shared.yaml", SHARED), ("templates/app.yaml", APP)];
-    let mut files: BTreeMap<&str, String> = clean.iter().map(|(path, text)| (*path, (*text).to_owned())).collect();
+    told_of(&[("plan.yaml", CLEAN), ("templates/shared.yaml", SHARED), ("templates/app.yaml", APP)], edits)
+}
+
+/// What is told of a plan after some edits.
+fn told_of(of: &[(&'static str, &'static str)], edits: Edits) -> Vec<Problem> {
+    let mut files: BTreeMap<&'static str, String> = of.iter().map(|(path, text)| (*path, (*text).to_owned())).collect();
     for (from, to) in edits {
         if let Some(path) = from.strip_prefix("+") {
             files.insert(path, (*to).to_owned());
@@ -90,6 +94,7 @@ const PUT_BACK_FULL: &str =
     "      - {id: traffic, title: Put it back, restore: [weights-zero, shift-10, shift-100]}\n      - id: delete-app";
 const LAST_VERIFY: &str = "{monitor: users-germany, stat: errors, below: 1%, for: 10m, samples: 20}";
 const GATED_WEIGHTS: &str = "        gate:\n          - {monitor: api-frankfurt, is: healthy}\n        records:";
+const SCRIPT: &str = "aws sts get-caller-identity";
 const ALL_SHIFTS: &str = "      - id: shift-10";
 
 const CASES: &[Case] = &[
@@ -364,6 +369,69 @@ const CASES: &[Case] = &[
         &[("Downtime within the 30 minutes and 14 seconds of 21 days", "The meeting takes 43 minutes")],
     ),
     Case(
+        "disabled-health-check",
+        &[(SCRIPT, "aws route53 update-health-check --health-check-id x --disabled")],
+        "run:",
+        &[(SCRIPT, "aws route53 update-health-check --health-check-id x --no-disabled  # --disabled")],
+    ),
+    Case(
+        "disabled-health-check",
+        &[(SCRIPT, "aws route53 create-health-check --health-check-config '{\"Type\": \"HTTPS\", \"Disabled\": true}'")],
+        "run:",
+        &[],
+    ),
+    Case(
+        "health-check-of-itself",
+        &[(SCRIPT, "aws route53 create-health-check --health-check-config Type=HTTPS,FullyQualifiedDomainName=$API,Port=443")],
+        "run:",
+        &[(SCRIPT, "aws route53 create-health-check --health-check-config Type=HTTPS,FullyQualifiedDomainName=f.$API,Port=443")],
+    ),
+    Case(
+        "kms-list-keys",
+        &[(SCRIPT, "key=\"$(aws kms list-keys --query 'Keys[0]')\"")],
+        "run:",
+        &[(SCRIPT, "echo 'aws kms list-keys' # aws kms list-keys")],
+    ),
+    Case(
+        "script-deletes-data",
+        &[(SCRIPT, "aws kms schedule-key-deletion --key-id x")],
+        "run:",
+        &[(SCRIPT, "aws kms describe-key --key-id x")],
+    ),
+    Case(
+        "script-deletes-data",
+        &[(SCRIPT, "aws s3 rm --recursive s3://x")],
+        "run:",
+        &[
+            (SCRIPT, "aws s3 rm --recursive s3://x"),
+            ("        undo: nothing # of the script", "        undo: {one-way: it is gone}"),
+        ],
+    ),
+    Case(
+        "raw-endpoint",
+        &[(SCRIPT, "supabase secrets set API=https://abc123.execute-api.eu-central-1.amazonaws.com/x")],
+        "run:",
+        &[(SCRIPT, "curl https://abc123.execute-api.eu-central-1.amazonaws.com/x")],
+    ),
+    Case(
+        "raw-endpoint",
+        &[("replace: old, with: new", "replace: old, with: \"https://abc123.execute-api.eu-central-1.amazonaws.com\"")],
+        "with:",
+        &[("replace: old, with: new", "replace: old, with: \"https://d-abc123.execute-api.eu-central-1.amazonaws.com\"")],
+    ),
+    Case(
+        "service-not-offered",
+        &[(SCRIPT, "aws comprehendmedical detect-entities-v2 --text x --region eu-central-1")],
+        "run:",
+        &[(SCRIPT, "aws comprehendmedical detect-entities-v2 --text x --region eu-west-1")],
+    ),
+    Case(
+        "promotion-not-one-way",
+        &[(SCRIPT, "aws rds promote-read-replica --db-instance-identifier x")],
+        "shell:",
+        &[(SCRIPT, "aws rds describe-db-instances")],
+    ),
+    Case(
         "day-goes-back",
         &[("        day: 4\n", "        day: 1\n")],
         "id: promote",
@@ -373,6 +441,102 @@ const CASES: &[Case] = &[
 
 /// Lints that no plan alone can trip; their own modules test them.
 const NOT_IN_A_PLAN: [&str; 2] = ["route53-reserve", "engine-in-region"];
+
+const LITERAL: &str = include_str!("plans/lints/source-literal/plan.yaml");
+const LITERAL_CHIME: &str = include_str!("plans/lints/source-literal/templates/chime.yaml");
+
+/// What the source gets wrong, by the name of the lint that says so, and what takes it out.
+const MISTAKES: &[(&str, Edits)] = &[
+    ("disabled-health-check", &[("              --disabled\n", "              --inverted\n")]),
+    ("load-balancer-zone", &[("Z215JYRZR1TBD5", "Z1U9ULNL0V5AJ3"), ("Z32O12XQLNTSW2", "ZLY8HYME6SFDD")]),
+    ("execute-api-alias", &[("n3w4p1g4te", "d-n3w4p1g4te"), ("0ld4p1g4te", "d-0ld4p1g4te")]),
+    (
+        "no-backfill",
+        &[(
+            "      - id: dns\n",
+            "      - {id: backfill, title: Copy what is there, approve: {what: It is copied}}\n      - id: dns\n",
+        )],
+    ),
+    (
+        "no-replication-back",
+        &[(
+            "  recordings-lag:\n",
+            "  back:\n    s3-replication: {source: medzen-meeting-recordings-eu-central-1, destination: \"${bucket}\", rule: back, source-region: eu-central-1, destination-region: eu-west-1, metric: latency}\n  recordings-lag:\n",
+        )],
+    ),
+    (
+        "shift-before-test",
+        &[
+            (
+                "  api-users:",
+                "  api-frankfurt: {http: \"https://${api}/health\", connect-to: \"f.${api}:443\", region: eu-central-1}\n  api-users:",
+            ),
+            (
+                "        title: Update Route 53 DNS\n",
+                "        title: Update Route 53 DNS\n        gate: [{monitor: api-frankfurt, is: healthy}]\n",
+            ),
+        ],
+    ),
+    ("zero-weight-unproved", &[("              weight: 0\n", "              weight: 1\n")]),
+    (
+        "simple-to-weighted",
+        &[(
+            "          zone: ${zone}\n          put:\n            - name: ${api}\n",
+            "          zone: ${zone}\n          remove: [{name: \"${api}\", type: A}]\n          put:\n            - name: ${api}\n",
+        )],
+    ),
+    (
+        "stack-before-traffic",
+        &[
+            ("      - id: traffic\n        title: Update all configurations back\n        restore: [dns]\n", ""),
+            ("      - id: delete\n", "      - {id: traffic, title: Traffic first, restore: [dns]}\n      - id: delete\n"),
+        ],
+    ),
+    (
+        "delete-without-proof",
+        &[(
+            "        title: Delete the stacks of Frankfurt\n",
+            "        title: Delete the stacks of Frankfurt\n        gate: [{monitor: chime-ireland, is: healthy}]\n",
+        )],
+    ),
+    ("downtime-figure", &[("(< 43 minutes downtime)", "(< 30 minutes downtime)")]),
+    ("raw-endpoint", &[("\"${outputs.stack-chime.ApiGatewayEndpoint}\"", "\"https://${api}\"")]),
+    ("rollback-adds-set", &[("\"SetIdentifier\": \"eu-west-1-primary\"", "\"SetIdentifier\": \"eu-west-1-failover\"")]),
+    ("mixed-routing", &[("- {name: \"${api}\", type: A, set: germany", "- {name: \"de.${api}\", type: A, set: germany")]),
+    ("alias-ttl", &[("              ttl: 300s\n", "")]),
+    ("data-not-retained", &[("    Type: AWS::KMS::Key\n", "    Type: AWS::KMS::Key\n    DeletionPolicy: Retain\n")]),
+    ("kms-list-keys", &[("aws kms list-keys --region eu-central-1", "aws kms describe-key --key-id alias/chime")]),
+    (
+        "service-not-offered",
+        &[(
+            "              --region eu-central-1\n        undo: nothing",
+            "              --region eu-west-1\n        undo: nothing",
+        )],
+    ),
+    (
+        "needs-route53",
+        &[(
+            "  full:\n",
+            "  switch:\n    to: eu-west-1\n    restores: nothing\n    replication: [recordings-lag]\n    steps:\n      - id: flip\n        title: Flip\n        switch: {health-check: 5f0a1d2c-0000-4000-8000-000000000001, region: eu-west-1, namespace: MedZen, name: Leave, value: 1}\n  full:\n",
+        )],
+    ),
+];
+
+#[test]
+fn every_mistake_of_the_source_is_named_and_mending_it_takes_the_name_away() {
+    let files = [("plan.yaml", LITERAL), ("templates/chime.yaml", LITERAL_CHIME)];
+    let problems = told_of(&files, &[]);
+    let all: BTreeSet<&str> = names(&problems).into_iter().collect();
+    let known: BTreeSet<&str> = MISTAKES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(all, known, "{problems:#?}");
+    for (lint, mends) in MISTAKES {
+        let problems = told_of(&files, mends);
+        assert!(!names(&problems).contains(lint), "{lint} stays: {problems:#?}");
+        // What was mended must not have broken the plan: then nothing would be told of the rest.
+        assert!(problems.iter().all(|p| lint::named(name(p)).is_some()), "{lint}: {problems:#?}");
+        assert!(problems.len() > 10, "{lint}: {problems:#?}");
+    }
+}
 
 #[test]
 fn nothing_is_told_of_the_clean_plan() {

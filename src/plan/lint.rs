@@ -12,7 +12,8 @@
 //! | `replication` | what is copied, and what is left behind |
 //! | `stacks`, `template` | templates and the stacks made of them; a template's resources |
 //! | `rollbacks` | the ways back |
-//! | `services` | what a region does not offer, what a script should not do |
+//! | `scripts` | what scripts and edits do |
+//! | `services` | what a region does not offer |
 //! | `signals` | gates and measurements, figures, days |
 
 use std::fmt::Write as _;
@@ -23,6 +24,7 @@ mod dns;
 mod health;
 mod replication;
 mod rollbacks;
+mod scripts;
 mod services;
 mod signals;
 mod stacks;
@@ -65,14 +67,15 @@ pub enum Level {
 }
 
 /// The families, each with its heading.
-const FAMILIES: [(&str, &[Lint]); 8] = [
+const FAMILIES: [(&str, &[Lint]); 9] = [
     ("Records", dns::LINTS),
     ("Weights", weights::LINTS),
     ("Health checks", health::LINTS),
     ("Replication", replication::LINTS),
     ("Stacks", stacks::LINTS),
     ("Rollbacks", rollbacks::LINTS),
-    ("Services and scripts", services::LINTS),
+    ("Scripts and edits", scripts::LINTS),
+    ("Services", services::LINTS),
     ("Signals and figures", signals::LINTS),
 ];
 

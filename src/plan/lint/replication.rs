@@ -1,8 +1,8 @@
 //! Lints about replication: what is copied, and what is left behind.
 
 use super::subject::{Found, Subject};
-use super::{Level, Lint};
-use crate::plan::{Source, Step};
+use super::{Level, Lint, scripts};
+use crate::plan::{Action, Source, Step, Undo};
 
 pub const LINTS: &[Lint] = &[
     Lint {
@@ -63,15 +63,29 @@ pub const LINTS: &[Lint] = &[
 const BACKFILL: [&str; 5] = ["backfill", "batch replication", "inventor", "s3control create-job", "s3batch"];
 
 fn no_backfill(of: &Subject<'_>, found: &mut Found) {
-    let Some((from, to, monitor)) = of.replications().into_iter().next() else { return };
     let says = |step: &Step| {
         let words = of.words(step).into_iter().map(|(text, _)| text);
-        let all: Vec<String> = words.chain([step.id.as_str()]).map(str::to_lowercase).collect();
+        let script = match &step.action {
+            Action::Shell(script) => script.text.as_str(),
+            _ => "",
+        };
+        let all: Vec<String> = words.chain([step.id.as_str(), script]).map(str::to_lowercase).collect();
         BACKFILL.iter().any(|word| all.iter().any(|text| text.contains(word)))
     };
-    if !of.plan.steps.iter().any(says) {
+    let pairs = of.replications();
+    let scripts = scripts::all(of);
+    let begins = scripts.iter().find(|used| {
+        scripts::commands(&used.script.text).iter().any(|command| command.has(&["s3api", "put-bucket-replication"]))
+    });
+    if pairs.is_empty() && begins.is_none() || of.plan.steps.iter().any(says) {
+        return;
+    }
+    let help = "add a step for S3 Batch Replication and compare inventories";
+    if let Some((from, to, monitor)) = pairs.first() {
         let message = format!("`{from}` is replicated to `{to}`, and no step copies the objects that are there already");
-        found.at(of.places.monitor(&monitor.name), message, "add a step for S3 Batch Replication and compare inventories");
+        found.at(of.places.monitor(&monitor.name), message, help);
+    } else if let Some(used) = begins {
+        found.at(used.spot, "a replication begins here, and no step copies the objects that are there already", help);
     }
 }
 
@@ -102,9 +116,15 @@ fn moves_traffic(rollback: &crate::plan::Rollback) -> bool {
 }
 
 fn promotion(of: &Subject<'_>, found: &mut Found) {
-    use crate::plan::Undo;
     for (step, rollback) in of.every_step() {
         if rollback.is_some() || matches!(step.undo, Undo::OneWay(_)) {
+            continue;
+        }
+        if let Action::Shell(script) = &step.action
+            && scripts::commands(&script.text).iter().any(|command| command.has(&["rds", "promote-read-replica"]))
+        {
+            let message = format!("`{}` promotes a replica, which nothing takes back", step.id);
+            found.at(of.action(step), message, "write `undo: {one-way: ...}`");
             continue;
         }
         for (text, spot) in of.words(step) {

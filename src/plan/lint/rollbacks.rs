@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::subject::{Found, Subject};
-use super::{Level, Lint};
+use super::{Level, Lint, scripts};
 use crate::plan::{Action, FaultKind, Monitor, ROUTE53_REGION, Source, StackChange, Step};
 
 pub const LINTS: &[Lint] = &[
@@ -71,18 +71,25 @@ pub const LINTS: &[Lint] = &[
     },
 ];
 
-/// Whether a step moves traffic.
+/// Whether a step moves traffic. A restore of nothing but edits does not, and is not told apart: it is followed by one that
+/// does, or by a person who looks.
 pub fn moves_traffic(step: &Step) -> bool {
-    matches!(
-        step.action,
-        Action::Restore { .. } | Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Switch(_)
-    )
+    match &step.action {
+        Action::Restore { .. } | Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Switch(_) => true,
+        Action::Shell(script) => {
+            scripts::commands(&script.text).iter().any(|command| command.has(&["route53", "change-resource-record-sets"]))
+        }
+        _ => false,
+    }
 }
 
 fn needs_route53(of: &Subject<'_>, found: &mut Found) {
     let plan = of.plan;
     let moved = plan.steps.iter().any(|s| matches!(s.action, Action::Shift(_) | Action::Records(_)));
-    let needs = |step: &Step| step.control_planes.iter().any(|region| region == ROUTE53_REGION);
+    // A script that moves traffic changes records, whatever it says of control planes.
+    let needs = |step: &Step| {
+        step.control_planes.iter().any(|region| region == ROUTE53_REGION) || matches!(step.action, Action::Shell(_))
+    };
     let moving = plan.rollbacks.iter().filter(|rollback| rollback.steps.iter().any(moves_traffic));
     // What counts is the first that moves anybody: the rest can wait until us-east-1 answers again.
     let without = |rollback: &&crate::plan::Rollback| rollback.steps.iter().find(|s| moves_traffic(s)).is_some_and(|s| !needs(s));
@@ -117,7 +124,13 @@ fn never_armed(of: &Subject<'_>, found: &mut Found) {
 }
 
 fn deletes(step: &Step) -> bool {
-    matches!(&step.action, Action::Stack(stack) if stack.change == StackChange::Delete)
+    match &step.action {
+        Action::Stack(stack) => stack.change == StackChange::Delete,
+        Action::Shell(script) => {
+            scripts::commands(&script.text).iter().any(|command| command.has(&["cloudformation", "delete-stack"]))
+        }
+        _ => false,
+    }
 }
 
 fn stack_first(of: &Subject<'_>, found: &mut Found) {
@@ -161,7 +174,36 @@ pub fn known_sets<'a>(of: &Subject<'a>, zone: &str, name: &str, kind: &str) -> B
     known
 }
 
+/// The values of a key in JSON that stands in a script.
+fn json_values(word: &str, key: &str) -> Vec<String> {
+    let quoted = format!("\"{key}\"");
+    let rest = word.match_indices(&quoted).map(|(at, _)| word[at + quoted.len()..].trim_start_matches([' ', ':', '\n']));
+    rest.filter_map(|rest| Some(rest.strip_prefix('"')?.split_once('"')?.0.to_owned())).collect()
+}
+
+/// The same in a script that changes records by the AWS CLI.
+fn adds_set_by_script(of: &Subject<'_>, found: &mut Found) {
+    let Some(traffic) = &of.plan.traffic else { return };
+    let known = known_sets(of, &traffic.zone, &traffic.record, &traffic.kind);
+    for used in scripts::all(of).into_iter().filter(|used| used.rollback.is_some()) {
+        for command in scripts::commands(&used.script.text) {
+            if !command.has(&["route53", "change-resource-record-sets"]) {
+                continue;
+            }
+            let all: Vec<String> = command.words.iter().map(|word| scripts::filled(word, used.script)).collect();
+            let about =
+                all.iter().flat_map(|word| json_values(word, "Name")).any(|name| name.trim_end_matches('.') == traffic.record);
+            let sets = all.iter().flat_map(|word| json_values(word, "SetIdentifier"));
+            for set in sets.filter(|set| about && !known.is_empty() && !known.contains(set.as_str())) {
+                let message = format!("the plan never makes a set `{set}` of `{}`", traffic.record);
+                scripts::tell(found, &used, &command, message, "use `restore:`, which takes back what was really changed");
+            }
+        }
+    }
+}
+
 fn adds_set(of: &Subject<'_>, found: &mut Found) {
+    adds_set_by_script(of, found);
     for (step, _) in of.every_step().filter(|(_, rollback)| rollback.is_some()) {
         let spot = of.action(step);
         let written: Vec<(&str, &str, &str, &str, _)> = match &step.action {

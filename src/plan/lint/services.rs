@@ -1,7 +1,7 @@
 //! Lints about what a region does not offer.
 
 use super::subject::{Found, Subject};
-use super::{Level, Lint};
+use super::{Level, Lint, scripts};
 
 pub const LINTS: &[Lint] = &[Lint {
     name: "service-not-offered",
@@ -16,6 +16,14 @@ pub const LINTS: &[Lint] = &[Lint {
     right: "- Comprehend Medical stays in eu-west-1; the call from Frankfurt names that region",
     check: Some(not_offered),
 }];
+
+/// A service that a script asks by the AWS CLI: its command, and regions that do not have it.
+const COMMANDS: [(&str, &[&str]); 3] = [
+    ("comprehendmedical", &["eu-central-1", "af-south-1"]),
+    // Media of a meeting may be in eu-west-1; who creates and updates it has to ask elsewhere.
+    ("chime-sdk-meetings", &["eu-west-1"]),
+    ("chime-sdk-media-pipelines", &["eu-west-1", "af-south-1"]),
+];
 
 /// A service: what it is called, and the regions that have it. Others are not known to have it.
 pub struct Service {
@@ -35,6 +43,17 @@ pub const SERVICES: [Service; 1] = [Service {
 }];
 
 fn not_offered(of: &Subject<'_>, found: &mut Found) {
+    for used in scripts::all(of) {
+        for command in scripts::commands(&used.script.text) {
+            let Some(region) = command.option("--region").map(|region| scripts::filled(region, used.script)) else { continue };
+            let lacks =
+                |(service, absent): &&(&str, &[&str])| command.has(&["aws", service]) && absent.contains(&region.as_str());
+            if let Some((service, _)) = COMMANDS.iter().find(lacks) {
+                let message = format!("`{service}` has no endpoint in {region}");
+                scripts::tell(found, &used, &command, message, "name a region that offers it");
+            }
+        }
+    }
     for (step, _) in of.every_step() {
         for (text, spot) in of.words(step) {
             for service in &SERVICES {

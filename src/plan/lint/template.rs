@@ -123,6 +123,32 @@ fn unquoted(word: &str) -> &str {
     word.split(" #").next().unwrap_or(word).trim().trim_matches(|c| c == '"' || c == '\'')
 }
 
+/// What is said about an output of a template.
+pub fn output(text: &str, name: &str) -> Option<String> {
+    if text.trim_start().starts_with('{') {
+        let template = serde_json::from_str::<serde_json::Value>(text).ok()?;
+        return template.get("Outputs")?.get(name).map(ToString::to_string);
+    }
+    let mut inside = false;
+    let mut found: Option<(usize, String)> = None;
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let indent = line.len() - line.trim_start().len();
+        if indent == 0 {
+            inside = unquoted(line.split(':').next().unwrap_or_default()) == "Outputs";
+            continue;
+        }
+        match &mut found {
+            Some((own, said)) if indent > *own => said.push_str(line),
+            Some(_) => break,
+            None if inside && line.trim().split_once(':').is_some_and(|(key, _)| unquoted(key) == name) => {
+                found = Some((indent, line.to_owned()));
+            }
+            None => {}
+        }
+    }
+    found.map(|(_, said)| said)
+}
+
 /// The names that a template exports.
 pub fn exports(text: &str) -> Vec<String> {
     after(text, "Export").filter_map(|rest| name_in(rest.split_once("Name")?.1)).collect()

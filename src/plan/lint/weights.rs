@@ -157,7 +157,10 @@ fn before_test(of: &Subject<'_>, found: &mut Found) {
                 let all = change.put.iter().zip(put.items()).find(|(record, _)| {
                     let alone = after.siblings(&change.zone, &record.name, &record.kind);
                     record.weight.is_some_and(|weight| weight > 0)
-                        && alone.iter().all(|other| other.set == record.set || other.weight == Some(0))
+                        && alone
+                            .iter()
+                            .filter(|r| r.weight.is_some())
+                            .all(|other| other.set == record.set || other.weight == Some(0))
                 });
                 all.and_then(|(record, spot)| {
                     let set = record.set.as_deref()?;
