@@ -432,6 +432,12 @@ const CASES: &[Case] = &[
         &[(SCRIPT, "aws rds describe-db-instances")],
     ),
     Case(
+        "downtime-figure",
+        &[("Uptime of 99.9 % means 30 minutes and 14 seconds", "Uptime of 99.9 %, so 43 minutes")],
+        "43 minutes",
+        &[("Uptime of 99.9 % means 30 minutes and 14 seconds", "Uptime of 99.9 %, so 30 minutes")],
+    ),
+    Case(
         "day-goes-back",
         &[("        day: 4\n", "        day: 1\n")],
         "id: promote",

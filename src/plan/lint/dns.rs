@@ -2,7 +2,7 @@
 
 use super::subject::{Found, Subject};
 use super::template;
-use super::zones::{Zones, groups};
+use super::zones::{Group, Zones, groups};
 use super::{Level, Lint};
 use crate::plan::{Action, AliasTarget, RecordSet, Records, Step};
 
@@ -295,11 +295,21 @@ fn longest(records: &[RecordSet]) -> u32 {
     records.iter().filter_map(|record| record.ttl).max().unwrap_or(0)
 }
 
+/// A group whose TTL was lowered.
+struct Lowered {
+    group: Group,
+    /// What it was before, in seconds.
+    from: u32,
+    /// The day on which it was lowered.
+    day: u32,
+    /// How long ago that is for certain, in milliseconds.
+    waited_ms: i64,
+}
+
 fn ttl_not_lowered(of: &Subject<'_>, found: &mut Found) {
     // Groups that were moved already: what was said about the first move holds for the others.
-    let mut told: Vec<(String, String, String)> = Vec::new();
-    // Groups whose TTL was lowered: from what, on which day, and how long ago for certain.
-    let mut lowered: Vec<((String, String, String), u32, u32, i64)> = Vec::new();
+    let mut told: Vec<Group> = Vec::new();
+    let mut lowered: Vec<Lowered> = Vec::new();
     walk(of, |step, zones| {
         let touched: Vec<(&str, &str, &str)> = match &step.action {
             Action::Shift(shift) => vec![(shift.zone.as_str(), shift.record.as_str(), shift.kind.as_str())],
@@ -320,21 +330,19 @@ fn ttl_not_lowered(of: &Subject<'_>, found: &mut Found) {
                 let mut after = zones.clone();
                 after.follow(&step.action);
                 if longest(after.siblings(zone, name, kind)) < ttl {
-                    lowered.push((group, ttl, step.day, 0));
+                    lowered.push(Lowered { group, from: ttl, day: step.day, waited_ms: 0 });
                 }
                 continue;
             }
             if before.is_empty() || told.contains(&group) {
                 continue;
             }
-            let late = lowered
-                .iter()
-                .find(|(of, old, day, waited)| *of == group && step.day <= *day && *waited < i64::from(*old) * 1_000);
+            let late = lowered.iter().find(|l| l.group == group && step.day <= l.day && l.waited_ms < i64::from(l.from) * 1_000);
             if ttl > ALIAS_TTL {
                 let message = format!("`{name}` is remembered for {ttl} s when its traffic is moved");
                 let help = format!("lower its TTL to {ALIAS_TTL} s in a step at least {ttl} s before");
                 found.at(of.action(step), message, help);
-            } else if let Some((_, old, ..)) = late {
+            } else if let Some(Lowered { from: old, .. }) = late {
                 let message =
                     format!("the TTL of `{name}` was lowered from {old} s, and less than that before its traffic is moved");
                 found.at(of.action(step), message, format!("soak for {old} s between the two, or lower it a day before"));
@@ -342,7 +350,9 @@ fn ttl_not_lowered(of: &Subject<'_>, found: &mut Found) {
             told.push(group);
         }
         let lasts = lasts_ms(of, step);
-        lowered.iter_mut().for_each(|(.., waited)| *waited += lasts);
+        for group in &mut lowered {
+            group.waited_ms += lasts;
+        }
     });
 }
 

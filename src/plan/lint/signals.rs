@@ -153,19 +153,19 @@ fn downtime_figure(of: &Subject<'_>, found: &mut Found) {
     // In hundredths of a minute.
     let budget = of.plan.downtime_budget_ms() / 600;
     let month = i64::from(MONTH) * 144_000 * (1_000_000 - of.plan.objectives.availability_ppm) / 1_000_000;
-    for (step, _) in of.every_step() {
-        for (text, spot) in of.words(step) {
-            let lower = text.to_lowercase();
-            if !["downtime", "uptime", "availab"].iter().any(|word| lower.contains(word)) {
-                continue;
-            }
-            // Half a minute more is somebody who has rounded.
-            if let Some(figure) = minutes(&lower).into_iter().find(|figure| *figure > budget + 50) {
-                let whole = |hundredths: i64| format!("{}.{:02}", hundredths / 100, hundredths % 100);
-                let of_month = if (figure - month).abs() < 100 { ", and this is the figure of a month" } else { "" };
-                let message = format!("the objective leaves {} minutes in {} days{of_month}", whole(budget), of.plan.days);
-                found.at(spot, message, "write the figure that `check` prints");
-            }
+    let criteria = of.plan.about.success.iter().map(|criterion| criterion.title.as_str());
+    let criteria = criteria.zip(of.places.section("success").items().map(|spot| spot.key("title")));
+    for (text, spot) in of.every_step().flat_map(|(step, _)| of.words(step)).chain(criteria) {
+        let lower = text.to_lowercase();
+        if !["downtime", "uptime", "availab"].iter().any(|word| lower.contains(word)) {
+            continue;
+        }
+        // Half a minute more is somebody who has rounded.
+        if let Some(figure) = minutes(&lower).into_iter().find(|figure| *figure > budget + 50) {
+            let whole = |hundredths: i64| format!("{}.{:02}", hundredths / 100, hundredths % 100);
+            let of_month = if (figure - month).abs() < 100 { ", and this is the figure of a month" } else { "" };
+            let message = format!("the objective leaves {} minutes in {} days{of_month}", whole(budget), of.plan.days);
+            found.at(spot, message, "write the figure that `check` prints");
         }
     }
 }
