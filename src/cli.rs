@@ -37,6 +37,8 @@ pub enum Command {
     /// Show where a run stands, or list the runs.
     Status(Status),
     /// Check a plan: every error with its place.
+    ///
+    /// What is allowed and should not pass is told as well, by the name of a lint; --explain says why it bites.
     Check(Check),
     /// Show the journal of a run, or prove that nobody changed it.
     Log(Log),
@@ -135,10 +137,14 @@ pub struct Status {
 #[derive(Debug, Args)]
 pub struct Check {
     /// Path or built-in name of the plan.
-    pub plan: String,
+    #[arg(required_unless_present = "explain")]
+    pub plan: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// Say what a lint is about and why it bites, with an example; without a name, list all of them.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["plan", "json"])]
+    pub explain: Option<String>,
 }
 
 /// Arguments of `log`.

@@ -32,7 +32,7 @@ pub type Ends = Result<Exit, Failed>;
 /// Exit code 3 with every problem.
 pub fn load(plan: &str) -> Result<Loaded, Failed> {
     crate::builtin::find(plan).map_err(|problems| {
-        let count = problems.0.len();
+        let count = problems.0.iter().filter(|problem| !problem.warning).count();
         let color = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
         Failed::new(Exit::PlanInvalid, format!("{}\n{plan}: {count} error(s)", problems.render(color).trim_end()))
     })

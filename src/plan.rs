@@ -26,6 +26,7 @@ pub mod action;
 pub mod dns;
 pub mod drill;
 pub mod heartbeat;
+pub mod lint;
 pub mod load;
 pub mod math;
 pub mod quantity;

@@ -91,6 +91,19 @@ impl Desk {
 }
 
 #[test]
+fn lints_are_listed_and_explained() {
+    let desk = Desk::new();
+    let explained = desk.cutover(&["check", "--explain", "ttl-not-lowered"]).expect(0, "ttl-not-lowered (warning, rule 7)");
+    assert!(explained.out.contains("Trips it:"), "{}", explained.out);
+    let list = desk.cutover(&["check", "--explain"]).expect(0, "alias-ttl");
+    assert_eq!(list.out.lines().count(), cutover::plan::lint::all().count());
+    desk.cutover(&["check", "--explain", "ttl-not-lowerd"]).expect(2, "did you mean 'ttl-not-lowered'?");
+    desk.cutover(&["check", "--explain", "xyzzy"]).expect(2, "there is no lint 'xyzzy' (`cutover check --explain`");
+    desk.cutover(&["check"]).expect(2, "PLAN");
+    desk.cutover(&["check", "medzen", "--explain", "alias-ttl"]).expect(2, "cannot be used with");
+}
+
+#[test]
 fn help_is_what_it_was() {
     let desk = Desk::new();
     let help = |command: &str| {

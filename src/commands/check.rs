@@ -8,6 +8,7 @@ use super::Ends;
 use crate::cli::Check;
 use crate::exit::{Exit, Failed};
 use crate::plan::about::{CostSum, money};
+use crate::plan::lint;
 use crate::plan::load::{Loaded, Problem};
 use crate::plan::{HeartbeatTo, MonitorId, Plan, Quantity, Unit, format_ms};
 use crate::run::budget::{Budget, Cadences, budget};
@@ -17,13 +18,16 @@ use crate::run::budget::{Budget, Cadences, budget};
 /// # Errors
 /// Exit code 3 with every problem.
 pub async fn check(args: &Check) -> Ends {
-    let problem =
-        |p: &Problem| json!({ "file": p.file, "line": p.line, "column": p.column, "message": p.message, "help": p.help });
+    if let Some(name) = &args.explain {
+        return explain(name);
+    }
+    // The command line asks for a plan where it has no name to explain.
+    let path = args.plan.as_deref().unwrap_or_default();
     if args.json {
-        let (ok, report) = match crate::builtin::find(&args.plan) {
+        let (ok, report) = match crate::builtin::find(path) {
             Ok(loaded) => {
                 let budget = budget(&loaded.plan);
-                let warnings = warnings(&args.plan, &loaded, &budget).await;
+                let warnings = warnings(path, &loaded, &budget).await;
                 (
                     true,
                     json!({ "ok": true, "plan": loaded.plan.name, "hash": loaded.plan.manifest.hash, "errors": [],
@@ -32,15 +36,17 @@ pub async fn check(args: &Check) -> Ends {
                 )
             }
             Err(problems) => {
-                (false, json!({ "ok": false, "errors": problems.0.iter().map(problem).collect::<Vec<_>>(), "warnings": [] }))
+                let (warnings, errors): (Vec<&Problem>, Vec<&Problem>) = problems.0.iter().partition(|p| p.warning);
+                let told = |list: Vec<&Problem>| list.into_iter().map(problem).collect::<Vec<_>>();
+                (false, json!({ "ok": false, "errors": told(errors), "warnings": told(warnings) }))
             }
         };
         println!("{report:#}");
         return Ok(if ok { Exit::Done } else { Exit::PlanInvalid });
     }
-    let loaded = super::load(&args.plan)?;
+    let loaded = super::load(path)?;
     let budget = budget(&loaded.plan);
-    let warnings = warnings(&args.plan, &loaded, &budget).await;
+    let warnings = warnings(path, &loaded, &budget).await;
     for warning in &warnings {
         eprintln!("warning: {}:{}:{}: {}", warning.file, warning.line, warning.column, warning.message);
     }
@@ -93,6 +99,26 @@ fn costs(plan: &Plan) -> Vec<String> {
         format!("cost of a month, {}: {before} to {after} {}, {change}, {verdict} the limit of {limit}", sum.group, cost.currency)
     };
     cost.sums().into_iter().map(line).collect()
+}
+
+/// A problem as JSON; `lint` is the name that `--explain` explains.
+fn problem(p: &Problem) -> serde_json::Value {
+    let lint = p.message.split_once(": ").and_then(|(name, _)| lint::named(name)).map(|lint| lint.name);
+    json!({ "file": p.file, "line": p.line, "column": p.column, "lint": lint, "message": p.message, "help": p.help })
+}
+
+/// Explains a lint; without a name, lists all.
+fn explain(name: &str) -> Ends {
+    if name.is_empty() {
+        println!("{}", lint::list());
+        return Ok(Exit::Done);
+    }
+    if let Some(lint) = lint::named(name) {
+        println!("{}", lint.explain());
+        return Ok(Exit::Done);
+    }
+    let near = lint::nearest(name).map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+    Err(Failed::new(Exit::Usage, format!("there is no lint '{name}'{near} (`cutover check --explain` lists all of them)")))
 }
 
 /// With what downtime is measured.

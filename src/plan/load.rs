@@ -13,6 +13,7 @@
 //! | `local` | scripts, edits, requests, and what stands for them in a drill |
 //! | `about` | parts, risks, success criteria, cost, escalation |
 //! | `rollbacks`, `drill`, `scenarios`, `faults` | what their names say |
+//! | `places` | where in the files what was read is, for the lints, which run over the whole plan at the end |
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -20,12 +21,17 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+pub(in crate::plan) use self::actions::ROLLBACK_ACTIONS;
 use self::context::Context;
 use self::fields::Fields;
 use self::files::check_path;
 pub use self::files::{Disk, FILE_BYTES_MAX, Files};
-use self::node::{At, Node};
+pub(in crate::plan) use self::node::At;
+use self::node::Node;
+pub(in crate::plan) use self::places::{Places, Spot};
 pub use self::problem::{Problem, Problems};
+pub(in crate::plan) use self::value::nearest;
+use crate::plan::lint::{self, Level, Subject, Where};
 use crate::plan::{About, Manifest, Plan, Scenario};
 
 mod about;
@@ -46,6 +52,7 @@ mod monitors;
 mod names;
 mod node;
 mod order;
+mod places;
 mod problem;
 mod records;
 mod rollbacks;
@@ -89,7 +96,8 @@ pub struct Loaded {
 /// Loads a plan from a folder; `entry` is its file, such as `plan.yaml`.
 ///
 /// # Errors
-/// Everything that is wrong with the plan or its scenarios (at most 50 errors are listed).
+/// Everything that is wrong with the plan or its scenarios (at most 50 errors are listed). Where only lints refuse it, what
+/// they merely warn of is listed as well.
 pub fn load(files: &dyn Files, entry: &str) -> Result<Loaded, Problems> {
     let (base, name) = entry.rsplit_once('/').map_or(("", entry), |(dir, name)| (dir, name));
     let base = if base.is_empty() { String::new() } else { format!("{base}/") };
@@ -97,13 +105,13 @@ pub fn load(files: &dyn Files, entry: &str) -> Result<Loaded, Problems> {
         Reader { files, base, cx: Context::default(), read: BTreeMap::new(), templates: HashMap::new(), template_bytes: 0 };
     let loaded = r.plan(name);
     match loaded {
-        Some(loaded) if !r.cx.failed() => Ok(loaded),
+        Some(loaded) if !r.cx.failed() => Ok(Loaded { warnings: r.cx.take_warnings(), ..loaded }),
         _ => {
             if !r.cx.failed() {
                 // Every reader that gives up has said why; this is for the day on which one forgets.
                 r.cx.file_error(entry, "the plan cannot be read".to_owned());
             }
-            Err(Problems(r.cx.take_problems()))
+            Err(Problems(r.cx.take_all()))
         }
     }
 }
@@ -215,7 +223,30 @@ impl Reader<'_> {
         let (plan, opening) = self.resolve(&mut f, &sections);
         f.finish(&mut self.cx);
         let scenarios = self.scenarios(entry, &plan, opening);
-        Some(Loaded { plan, scenarios, warnings: self.cx.take_warnings() })
+        if !self.cx.failed() {
+            let roots: Vec<&Node> = std::iter::once(&root).chain(&included).collect();
+            self.lint(&plan, &scenarios, &roots);
+        }
+        // Its warnings are taken by whoever knows whether there are errors as well.
+        Some(Loaded { plan, scenarios, warnings: Vec::new() })
+    }
+
+    /// Lets the lints look at a plan without errors.
+    fn lint(&mut self, plan: &Plan, scenarios: &[Scenario], roots: &[&Node]) {
+        let cx = &mut self.cx;
+        let places = Places::of(roots, |id| cx.expand(At::default(), id).unwrap_or_default());
+        for finding in lint::check(&Subject { plan, scenarios, places: &places }).findings {
+            let message = format!("{}: {}", finding.lint.name, finding.message);
+            match (finding.place, finding.lint.level) {
+                (Where::Plan(at), Level::Error) => cx.error_help(at, message, finding.help),
+                (Where::Plan(at), Level::Warning) => cx.warn(at, message, finding.help),
+                (Where::File(path, text, start, len), level) => {
+                    let path = format!("{}{path}", self.base);
+                    let problem = Problem::at(&path, &text, start, len, message, finding.help);
+                    cx.of_file(Problem { warning: level == Level::Warning, ..problem });
+                }
+            }
+        }
     }
 
     /// The trees of the included files, in the order in which they are named.

@@ -74,10 +74,6 @@ fn shift(cx: &mut Context, node: &Node) -> Read<Shift> {
                 out.push((set, weight));
             }
         }
-        if out.len() == entries.len() && out.iter().all(|(_, w)| *w == 0) {
-            let message = "weights-all-zero: with all weights at zero every record gets the same share".to_owned();
-            cx.warn(entries[0].0.at, message, Some("give the side that shall have the traffic a weight".to_owned()));
-        }
         Some(out)
     });
     f.finish(cx);

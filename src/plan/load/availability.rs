@@ -1,14 +1,9 @@
 //! How downtime is measured: `availability:`.
 
-use std::collections::BTreeSet;
-
 use super::context::{Context, Read};
 use super::fields::Fields;
 use super::node::{At, Node};
 use crate::plan::{Availability, MonitorId, Source};
-
-/// So many vantage points tell an outage of the service from one of a vantage point (rule 39).
-const VANTAGES: usize = 3;
 
 /// What is measured when the plan does not say: the service, by the one monitor that sees it.
 pub fn usual(service: Option<MonitorId>) -> Availability {
@@ -37,7 +32,6 @@ pub fn read(cx: &mut Context, node: &Node, service: Option<MonitorId>) -> Availa
     if let Some((at, quorum)) = quorum {
         reachable(cx, at, quorum, &availability);
     }
-    few(cx, node.at, &availability);
     availability
 }
 
@@ -74,30 +68,5 @@ fn reachable(cx: &mut Context, at: At, quorum: usize, availability: &Availabilit
             let count = probes.len();
             cx.error(at, format!("{of} is seen by {count} monitor(s), so {quorum} of them can never agree that it is down"));
         }
-    }
-}
-
-/// Rule 39 asks for three vantage points.
-fn few(cx: &mut Context, at: At, availability: &Availability) {
-    let targets = std::iter::once(("the service", &availability.service))
-        .chain(availability.regions.iter().map(|(name, probes)| (name.as_str(), probes)));
-    let mut told: Vec<(String, usize)> = Vec::new();
-    for (of, probes) in targets.filter(|t| !t.1.is_empty()) {
-        let places: BTreeSet<&str> = (probes.iter().filter_map(|id| cx.monitors.get(*id)?.as_ref()))
-            .filter_map(|monitor| match &monitor.source {
-                Source::Http(http) => Some(http.from.as_str()),
-                _ => None,
-            })
-            .collect();
-        if places.len() < VANTAGES {
-            told.push((of.to_owned(), places.len()));
-        }
-    }
-    for (of, places) in told {
-        cx.warn(
-            at,
-            format!("few-vantages: {of} is seen from {places} vantage point(s); an outage there looks like one of {of}"),
-            Some(format!("measure from at least {VANTAGES} places outside the regions")),
-        );
     }
 }

@@ -52,11 +52,7 @@ pub fn read_own(cx: &mut Context, node: &Node, purpose: Purpose) -> Read<Vec<Con
 
 fn read(cx: &mut Context, node: &Node, purpose: Purpose) -> Read<Condition> {
     let mut f = Fields::of(cx, node, "the condition")?;
-    let monitor = f.need(cx, "monitor", |cx, n| {
-        let id = cx.monitor(n)?;
-        warn_of_vantage(cx, n, id, purpose);
-        Some(id)
-    });
+    let monitor = f.need(cx, "monitor", Context::monitor);
     let own_for = f.maybe(cx, "for", |cx, n| Some((n.at, cx.duration_ms(n)?)));
     let over = f.maybe(cx, "over", |cx, n| cx.duration_ms_in(n, 1_000, OVER_MS_MAX));
     let samples = f.maybe(cx, "samples", |cx, n| cx.integer(n, 1, 1_000_000)).unwrap_or(0);
@@ -190,19 +186,5 @@ pub fn unit_of(cx: &mut Context, at: At, source: &Source, stat: Stat) -> Read<Un
             None
         }
         (Source::Dns(_), _) => Some(Unit::Share),
-    }
-}
-
-/// Without a command nothing is measured from there, so that in a live run such a gate would stay unknown for good.
-fn warn_of_vantage(cx: &mut Context, node: &Node, monitor: usize, purpose: Purpose) {
-    let Some(Some(read)) = cx.monitors.get(monitor) else { return };
-    let Source::Http(http) = &read.source else { return };
-    let reachable = cx.declared.iter().any(|vantage| vantage.name == http.from && !vantage.command.is_empty());
-    if http.from != "local" && !reachable && purpose == Purpose::Gate {
-        let message = format!(
-            "vantage-not-reached: `{}` has no `command`, so a live run has no readings of `{}` and this gate never opens there",
-            http.from, read.name
-        );
-        cx.warn(node.at, message, Some("say how to reach it, or gate on a monitor with `from: local`".to_owned()));
     }
 }

@@ -92,11 +92,21 @@ impl Context {
         }
     }
 
-    /// Records a warning; its message begins with a stable name.
+    /// Records a warning; its message begins with the name of a lint.
     pub fn warn(&mut self, at: At, message: String, help: Option<String>) {
         if self.warnings.len() < PROBLEMS_MAX && self.reported.insert((at, message.clone())) {
             let problem = Problem { warning: true, ..self.problem(at, message, help) };
             self.warnings.push((at, problem));
+        }
+    }
+
+    /// Records a problem of a file that is no part of the plan's own text, such as a template.
+    pub fn of_file(&mut self, problem: Problem) {
+        // After everything that the plan itself says.
+        let at = At { file: u32::MAX - 1, ..At::default() };
+        let list = if problem.warning { &mut self.warnings } else { &mut self.problems };
+        if list.len() < PROBLEMS_MAX {
+            list.push((at, problem));
         }
     }
 
@@ -131,6 +141,13 @@ impl Context {
     /// The warnings, in the order of the files.
     pub fn take_warnings(&mut self) -> Vec<Problem> {
         in_order(std::mem::take(&mut self.warnings))
+    }
+
+    /// The errors and the warnings.
+    pub fn take_all(&mut self) -> Vec<Problem> {
+        let mut all = self.take_problems();
+        all.extend(self.take_warnings());
+        all
     }
 
     /// `did you mean …`, or the list of what there is when it is short.

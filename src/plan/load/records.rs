@@ -10,10 +10,6 @@ use crate::plan::{AliasTarget, RecordKey, RecordSet};
 const TYPES: [&str; 15] =
     ["A", "AAAA", "CNAME", "MX", "TXT", "NS", "SRV", "CAA", "PTR", "SOA", "NAPTR", "DS", "HTTPS", "SVCB", "TLSA"];
 
-/// Zone ids of load balancers in the three regions of rule 11: an API behind them is reached under another one.
-const LOAD_BALANCER_ZONES: [&str; 6] =
-    ["Z32O12XQLNTSW2", "Z215JYRZR1TBD5", "Z268VQBMOI5EKX", "Z2IFOLAFXWLO4F", "Z3F0SRJ5LGBH90", "Z203XCE67M25HM"];
-
 /// Most seconds of a TTL (31 bits).
 const TTL_MS_MAX: i64 = 2_147_483_647_000;
 
@@ -86,7 +82,8 @@ pub fn record(cx: &mut Context, node: &Node) -> Read<RecordSet> {
     let health_check = f.maybe(cx, "health-check", Context::words);
     let alias = f.maybe(cx, "alias", alias);
     let (ttl, values) = if f.key_at("alias").is_some() {
-        f.refuse(cx, "ttl", "an alias answers with its target's TTL");
+        // That it means nothing is a lint's to say: whoever writes it has to be told why.
+        f.maybe(cx, "ttl", ttl);
         f.refuse(cx, "values", "an alias answers with its target's values");
         (None, Vec::new())
     } else {
@@ -99,10 +96,12 @@ pub fn record(cx: &mut Context, node: &Node) -> Read<RecordSet> {
         });
         (f.need(cx, "ttl", ttl), values.unwrap_or_default())
     };
-    // One without the other would be another kind of routing, which this release does not know.
+    // Another kind of routing, which this release does not write: lints refuse it, and say what it must not stand beside.
+    let routed = f.maybe(cx, "geolocation", Context::words).is_some();
     for (here, there) in [("set", "weight"), ("weight", "set")] {
         if let Some(at) = f.key_at(here)
             && f.key_at(there).is_none()
+            && !routed
         {
             cx.error_help(at, format!("a weighted record needs `{here}` and `{there}`"), Some(format!("add the key `{there}:`")));
         }
@@ -113,18 +112,11 @@ pub fn record(cx: &mut Context, node: &Node) -> Read<RecordSet> {
 
 fn alias(cx: &mut Context, node: &Node) -> Read<AliasTarget> {
     let mut f = Fields::of(cx, node, "the alias")?;
-    let zone = f.need(cx, "zone", |cx, n| Some((n.at, zone(cx, n)?)));
+    let zone = f.need(cx, "zone", zone);
     let name = f.need(cx, "name", dns_name);
     let evaluate_health = f.maybe(cx, "evaluate-health", Context::boolean).unwrap_or(true);
     f.finish(cx);
-    let ((at, zone), name) = (zone?, name?);
-    if LOAD_BALANCER_ZONES.contains(&zone.as_str()) && name.contains("execute-api") {
-        let message =
-            format!("load-balancer-zone: `{zone}` is the zone of load balancers, and `{}` is an API Gateway", show(&name));
-        let help = "name the custom domain's regionalDomainName and regionalHostedZoneId";
-        cx.warn(at, message, Some(help.to_owned()));
-    }
-    Some(AliasTarget { zone, name, evaluate_health })
+    Some(AliasTarget { zone: zone?, name: name?, evaluate_health })
 }
 
 /// Name, type and set identifier of a record that shall go.

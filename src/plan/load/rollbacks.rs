@@ -8,7 +8,7 @@ use super::fields::Fields;
 use super::node::{At, Node};
 use super::problem::show;
 use super::{Reader, actions, steps};
-use crate::plan::{Action, Monitor, MonitorId, Rollback, Source, Step, StepId, Undo};
+use crate::plan::{Action, MonitorId, Rollback, Source, Step, StepId, Undo};
 
 /// Longest window of a rollback, in milliseconds.
 const UNTIL_MS_MAX: i64 = 365 * 86_400_000;
@@ -137,9 +137,6 @@ fn step(
     if common.kind.is_some_and(|(kind, _)| kind == "restore") {
         common.action = f.maybe(cx, "restore", |cx, n| restore(cx, n, plan_steps));
     }
-    if let (Some(action), Some((_, at))) = (&common.action, common.kind) {
-        warn_of_silence(cx, action, at);
-    }
     let id_at = f.key_at("id");
     f.finish(cx);
     if let (Some(id), Some(at)) = (&mut common.id, id_at) {
@@ -150,25 +147,6 @@ fn step(
         *id = format!("{rollback}/{id}");
     }
     common.into_step(phase, day, Vec::new(), Undo::Nothing)
-}
-
-/// That a region's services answer is proved by what is read of them anyway: the stacks and metrics that are monitored
-/// there. Without any the rollback could be confirmed, and never be armed.
-fn warn_of_silence(cx: &mut Context, action: &Action, at: At) {
-    let region = match action {
-        Action::Switch(switch) => &switch.region,
-        Action::Stack(stack) => &stack.region,
-        _ => return,
-    };
-    let proves = |monitor: &Monitor| {
-        !matches!(monitor.source, Source::Http(_) | Source::Dns(_)) && monitor.region.as_ref() == Some(region)
-    };
-    // A monitor that is wrong is reported itself, and might be the one.
-    if cx.monitors.iter().all(|monitor| monitor.as_ref().is_some_and(|m| !proves(m))) {
-        let message =
-            format!("never-armed: nothing is monitored that shows whether {region} answers, so this rollback is never armed");
-        cx.warn(at, message, Some(format!("add a monitor with `stack` or `metric` and `region: {region}`")));
-    }
 }
 
 fn restore(cx: &mut Context, node: &Node, plan_steps: &[Option<Step>]) -> Read<Action> {

@@ -45,17 +45,9 @@ pub fn read(r: &mut Reader<'_>, sections: &[&Node], days: u32) -> (Vec<Phase>, V
         *id = place[*id];
     }
     let mut steps: Vec<Option<Step>> = vec![None; drafts.len()];
-    let mut previous: Option<(u32, String)> = None;
     for old in running {
         let draft = &drafts[old];
         let step = step(r, draft, place[old], needs[old].iter().map(|(n, _)| place[*n]).collect());
-        if let Some(step) = &step {
-            if let Some((day, id)) = previous.filter(|(day, _)| *day > step.day) {
-                let message = format!("day-goes-back: `{}` is on day {} and runs after `{id}` on day {day}", step.id, step.day);
-                r.cx.warn(draft.id_at, message, Some("change its `day`, its place or what it `needs`".to_owned()));
-            }
-            previous = Some((step.day, step.id.clone()));
-        }
         steps[place[old]] = step;
     }
     (phases, steps)
