@@ -3,10 +3,9 @@
 #   REGION      of the source buckets
 #   BUCKETS     names, separated by spaces
 #   ROLE        ARN of the role that replicates
-#   TOKEN       makes the jobs of one attempt the same jobs, so that none is made twice
 #   POLL        seconds between two looks
 set -euo pipefail
-: "${REGION:?}" "${BUCKETS:?}" "${ROLE:?}" "${TOKEN:?}" "${POLL:?}"
+: "${REGION:?}" "${BUCKETS:?}" "${ROLE:?}" "${POLL:?}"
 if ! [[ $ROLE =~ ^arn:[a-z-]+:[A-Za-z0-9:/_+=,.@-]+$ ]]; then
   echo "the role is no ARN" >&2
   exit 1
@@ -20,12 +19,17 @@ for bucket in $BUCKETS; do
     echo "$bucket is empty"
     continue
   fi
-  job=$(aws s3control create-job --region "$REGION" --account-id "$account" --no-confirmation-required --priority 10 \
-    --role-arn "$ROLE" --operation '{"S3ReplicateObject": {}}' --report '{"Enabled": false}' \
-    --description "backfill of $bucket" --client-request-token "$TOKEN-$bucket" --manifest-generator \
-    "{\"S3JobManifestGenerator\": {\"ExpectedBucketOwner\": \"$account\", \"SourceBucket\": \"arn:aws:s3:::$bucket\",
-      \"EnableManifestOutput\": false, \"Filter\": {\"EligibleForReplication\": true,
-      \"ObjectReplicationStatuses\": [\"NONE\", \"FAILED\"]}}}" --query JobId --output text)
+  # A job that is under way is waited for, whoever began it: two of them would copy everything twice.
+  job=$(aws s3control list-jobs --region "$REGION" --account-id "$account" --output text \
+    --job-statuses New Preparing Ready Active Suspended Paused --query "Jobs[?Description=='backfill of $bucket'] | [0].JobId")
+  if [ "$job" = None ]; then
+    job=$(aws s3control create-job --region "$REGION" --account-id "$account" --no-confirmation-required --priority 10 \
+      --role-arn "$ROLE" --operation '{"S3ReplicateObject": {}}' --report '{"Enabled": false}' \
+      --description "backfill of $bucket" --manifest-generator \
+      "{\"S3JobManifestGenerator\": {\"ExpectedBucketOwner\": \"$account\", \"SourceBucket\": \"arn:aws:s3:::$bucket\",
+        \"EnableManifestOutput\": false, \"Filter\": {\"EligibleForReplication\": true,
+        \"ObjectReplicationStatuses\": [\"NONE\", \"FAILED\"]}}}" --query JobId --output text)
+  fi
   echo "$bucket: job $job"
   while :; do
     read -r status total done failed <<<"$(aws s3control describe-job --region "$REGION" --account-id "$account" \
