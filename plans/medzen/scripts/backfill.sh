@@ -10,7 +10,7 @@ if ! [[ $ROLE =~ ^arn:[a-z-]+:[A-Za-z0-9:/_+=,.@-]+$ ]]; then
   echo "the role is no ARN" >&2
   exit 1
 fi
-account=$(aws sts get-caller-identity --query Account --output text)
+account=$(aws sts get-caller-identity --region "$REGION" --query Account --output text)
 
 for bucket in $BUCKETS; do
   # A job without a single object to copy fails, and there is nothing to do.

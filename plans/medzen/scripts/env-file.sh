@@ -17,7 +17,7 @@ fi
 # RDS refuses / @ " and blanks in a password, and base64 produces the first of them. Hex has none; 48 digits are 192 bits.
 password() { openssl rand -hex 24; }
 
-account=$(aws sts get-caller-identity --query Account --output text)
+account=$(aws sts get-caller-identity --region "$PRIMARY_REGION" --query Account --output text)
 umask 077
 mkdir -p -- "$(dirname -- "$FILE")"
 # Written beside its place and moved there, so that no half a file is ever taken for a whole one.

@@ -6,7 +6,7 @@ set -euo pipefail
 id=medzen-recordings
 handler=$(aws lambda get-function-configuration --region "$REGION" --function-name "$FUNCTION" \
   --query FunctionArn --output text)
-account=$(aws sts get-caller-identity --query Account --output text)
+account=$(aws sts get-caller-identity --region "$REGION" --query Account --output text)
 
 # Putting a configuration replaces it as a whole.
 others=$(aws s3api get-bucket-notification-configuration --region "$REGION" --bucket "$BUCKET" --output text --query \

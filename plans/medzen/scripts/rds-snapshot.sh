@@ -29,4 +29,3 @@ fi
 echo "waiting for the copy in $COPY_REGION"
 aws rds wait db-snapshot-available --region "$COPY_REGION" --db-snapshot-identifier "$SNAPSHOT"
 echo "$SNAPSHOT is available in $REGION and $COPY_REGION"
-printf 'SNAPSHOT_ARN=%s\n' "$arn" >>"$CUTOVER_OUTPUT"
