@@ -12,7 +12,6 @@ import yaml
 from botocore.config import Config
 
 from cloud import CAPE_TOWN, FRANKFURT, IRELAND, Emulator
-from cockpit import ROOT
 from steps import MEDZEN, Answers, Moto, Plan, Runner
 
 SECRETS = {

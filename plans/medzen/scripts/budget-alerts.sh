@@ -1,5 +1,5 @@
 # Makes the monthly budget, with a mail when costs exceed it and one when they are expected to.
-# Programs: bash, aws. Makes the budget once; one that exists gets the limit that the plan says. Budgets are kept in us-east-1.
+# Programs: bash, aws. Makes the budget once; one that exists gets the plan's limit. Budgets are kept in us-east-1.
 #   NAME, LIMIT, CURRENCY       the budget
 #   MAIL                        who is told
 set -euo pipefail
@@ -8,7 +8,7 @@ account=$(aws sts get-caller-identity --region us-east-1 --query Account --outpu
 budget="{\"BudgetName\": \"$NAME\", \"BudgetLimit\": {\"Amount\": \"$LIMIT\", \"Unit\": \"$CURRENCY\"},
   \"TimeUnit\": \"MONTHLY\", \"BudgetType\": \"COST\"}"
 subscriber="[{\"SubscriptionType\": \"EMAIL\", \"Address\": \"$MAIL\"}]"
-if aws budgets describe-budget --region us-east-1 --account-id "$account" --budget-name "$NAME" --query Budget.BudgetName --output text >/dev/null 2>&1; then
+if aws budgets describe-budget --region us-east-1 --account-id "$account" --budget-name "$NAME" >/dev/null 2>&1; then
   aws budgets update-budget --region us-east-1 --account-id "$account" --new-budget "$budget"
   echo "budget $NAME has the limit $LIMIT $CURRENCY"
   exit 0

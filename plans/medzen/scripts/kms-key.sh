@@ -4,10 +4,11 @@
 set -euo pipefail
 : "${REGION:?}" "${KEY:?}" "${ALIAS:?}" "${PRINCIPAL:?}"
 arn=$(aws kms describe-key --region "$REGION" --key-id "$KEY" --query KeyMetadata.Arn --output text)
-if [ "$(aws kms get-key-rotation-status --region "$REGION" --key-id "$KEY" --query KeyRotationEnabled --output text)" != True ]; then
-  aws kms enable-key-rotation --region "$REGION" --key-id "$KEY"
-fi
-echo "rotation: $(aws kms get-key-rotation-status --region "$REGION" --key-id "$KEY" --query KeyRotationEnabled --output text)"
+rotates() {
+  aws kms get-key-rotation-status --region "$REGION" --key-id "$KEY" --query KeyRotationEnabled --output text
+}
+if [ "$(rotates)" != True ]; then aws kms enable-key-rotation --region "$REGION" --key-id "$KEY"; fi
+echo "rotation: $(rotates)"
 
 target=$(aws kms list-aliases --region "$REGION" --query "Aliases[?AliasName=='$ALIAS'] | [0].TargetKeyId" --output text)
 case $target in
@@ -19,6 +20,10 @@ case $target in
     exit 1
     ;;
 esac
-aws kms get-key-policy --region "$REGION" --key-id "$KEY" --policy-name default --query Policy --output text | grep -qF "$PRINCIPAL"
+policy=$(aws kms get-key-policy --region "$REGION" --key-id "$KEY" --policy-name default --query Policy --output text)
+if ! grep -qF -- "$PRINCIPAL" <<<"$policy"; then
+  echo "the key's policy does not name $PRINCIPAL" >&2
+  exit 1
+fi
 echo "$ALIAS names the key, and $PRINCIPAL may use it"
 printf 'KEY_ARN=%s\n' "$arn" >>"$CUTOVER_OUTPUT"

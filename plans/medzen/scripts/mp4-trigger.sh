@@ -15,7 +15,8 @@ if [ "${others/None/0}" -gt 0 ]; then
   echo "$BUCKET notifies somebody else: this would replace it" >&2
   exit 1
 fi
-if ! aws lambda get-policy --region "$REGION" --function-name "$FUNCTION" --query Policy --output text 2>/dev/null | grep -q "$id"; then
+policy=$(aws lambda get-policy --region "$REGION" --function-name "$FUNCTION" --query Policy --output text 2>/dev/null) || policy=""
+if ! grep -qF -- "$id" <<<"$policy"; then
   aws lambda add-permission --region "$REGION" --function-name "$FUNCTION" --statement-id "$id" \
     --action lambda:InvokeFunction --principal s3.amazonaws.com --source-arn "arn:aws:s3:::$BUCKET" \
     --source-account "$account" --query Statement --output text >/dev/null

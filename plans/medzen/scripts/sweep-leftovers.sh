@@ -14,7 +14,8 @@ for region in $REGIONS; do
     aws lambda list-functions --region "$region" --output text --query \
       "Functions[?starts_with(FunctionName, '$PREFIX')].['function', FunctionName]"
     aws dynamodb list-tables --region "$region" --output text --query "TableNames[?starts_with(@, '$PREFIX')].['table', @]"
-    aws s3api list-buckets --region "$region" --output text --query "Buckets[?starts_with(Name, '$PREFIX') && contains(Name, '$region')].['bucket', Name]"
+    aws s3api list-buckets --region "$region" --output text --query \
+      "Buckets[?starts_with(Name, '$PREFIX') && contains(Name, '$region')].['bucket', Name]"
   } | sed '/^None$/d; /^$/d')
   if [ -n "$found" ]; then
     left=$((left + $(wc -l <<<"$found")))
