@@ -7,7 +7,7 @@
 set -euo pipefail
 : "${ZONE:?}" "${NAME:?}" "${LEAVES:?}" "${KEEP:?}"
 
-simple=$(aws route53 list-resource-record-sets --hosted-zone-id "$ZONE" --output json --query \
+simple=$(aws route53 list-resource-record-sets --region us-east-1 --hosted-zone-id "$ZONE" --output json --query \
   "ResourceRecordSets[?Name=='$NAME.' && Type=='A' && !SetIdentifier] | [0]")
 changes=""
 if [ "$simple" != null ]; then
@@ -26,7 +26,7 @@ while read -r set country zone target evaluate; do
   count=$((count + 1))
   echo "$NAME [$set] $country: $target"
 done <<<"$LEAVES"
-id=$(aws route53 change-resource-record-sets --hosted-zone-id "$ZONE" --query ChangeInfo.Id --output text \
+id=$(aws route53 change-resource-record-sets --region us-east-1 --hosted-zone-id "$ZONE" --query ChangeInfo.Id --output text \
   --change-batch "{\"Comment\": \"geolocation of $NAME\", \"Changes\": [${changes%,}]}")
-aws route53 wait resource-record-sets-changed --id "$id"
+aws route53 wait resource-record-sets-changed --region us-east-1 --id "$id"
 echo "$count records are in sync"

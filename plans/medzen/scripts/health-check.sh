@@ -16,16 +16,16 @@ aws cloudwatch put-metric-alarm --region "$REGION" --alarm-name "$ALARM" --names
   --alarm-description "1 lets the health check of Frankfurt's record fail"
 echo "alarm $ALARM in $REGION follows $NAMESPACE $METRIC"
 
-id=$(aws route53 list-health-checks --output text --query \
+id=$(aws route53 list-health-checks --region us-east-1 --output text --query \
   "HealthChecks[?CallerReference=='$REFERENCE' || Id=='$EXPECTED'] | [0].Id")
 if [ "$id" = None ]; then
   # With missing data it keeps its last status: a metric that nobody writes must not move anybody.
-  id=$(aws route53 create-health-check --caller-reference "$REFERENCE" --query HealthCheck.Id --output text \
+  id=$(aws route53 create-health-check --region us-east-1 --caller-reference "$REFERENCE" --query HealthCheck.Id --output text \
     --health-check-config "{\"Type\": \"CLOUDWATCH_METRIC\", \"InsufficientDataHealthStatus\": \"LastKnownStatus\",
       \"AlarmIdentifier\": {\"Region\": \"$REGION\", \"Name\": \"$ALARM\"}}")
   echo "health check $id was made"
 fi
-read -r type inverted disabled <<<"$(aws route53 get-health-check --health-check-id "$id" --output text --query \
+read -r type inverted disabled <<<"$(aws route53 get-health-check --region us-east-1 --health-check-id "$id" --output text --query \
   'HealthCheck.HealthCheckConfig.[Type, Inverted || `false`, Disabled || `false`]')"
 echo "health check $id: $type, inverted $inverted, disabled $disabled"
 [ "$type" = CLOUDWATCH_METRIC ] && [ "${inverted,,}" = false ] && [ "${disabled,,}" = false ]
