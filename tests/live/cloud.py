@@ -6,6 +6,7 @@ Everything listens on loopback, is a child of the test, and goes away with it.
 import datetime
 import http.client
 import ipaddress
+import json
 import os
 import socket
 import ssl
@@ -27,6 +28,9 @@ IRELAND, FRANKFURT, CAPE_TOWN = "eu-west-1", "eu-central-1", "af-south-1"
 GATEWAY_ZONE = {IRELAND: "ZLY8HYME6SFDD", FRANKFURT: "Z1U9ULNL0V5AJ3", CAPE_TOWN: "Z2DHW2332DAMTN"}
 GATEWAY = {region: f"d-0000000000.execute-api.{region}.amazonaws.com" for region in GATEWAY_ZONE}
 API = "api.medzenhealth.app"
+# Below MedZen's public name: the weighted one.
+EUROPE = f"eu.{API}"
+MEDIA_HOST = {IRELAND: "ew1.app.chime.aws", FRANKFURT: "ec1.app.chime.aws", CAPE_TOWN: "fs1.app.chime.aws"}
 
 TINY_STACK = """
 AWSTemplateFormatVersion: "2010-09-09"
@@ -172,6 +176,20 @@ class Emulator:
         """Set identifier → weight; a simple record is {None: None}."""
         return {record.get("SetIdentifier"): record.get("Weight") for record in self.records(zone, name)}
 
+    # --- the audit table ------------------------------------------------------------------------------------------
+
+    def make_audit_table(self, region, name):
+        self.client("dynamodb", region).create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        )
+
+    def put_audit_entry(self, region, name, entry):
+        item = {key: {"N" if key == "ttl" else "S": str(value)} for key, value in entry.items()}
+        self.client("dynamodb", region).put_item(TableName=name, Item=item)
+
     # --- stacks -------------------------------------------------------------------------------------------------
 
     def make_stack(self, name, region):
@@ -294,6 +312,8 @@ class Region:
         # "ok": 200; "fail": 503; "drop": the connection is cut; "hang": no answer for half a minute.
         self.mode = "ok"
         self.requests = 0
+        # Is told what would be written in the audit table when a meeting is created.
+        self.audit = None
         self._stopped = threading.Event()
         region = self
 
@@ -308,6 +328,21 @@ class Region:
                     return
                 body = f'{{"status": "{mode}", "region": "{region.name}"}}'.encode()
                 self.send_response(200 if mode == "ok" else 503)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_POST(self):
+                """A meeting, as Chime would host it here, and its audit entry."""
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                host, meeting = MEDIA_HOST[region.name], f"m-{time.time_ns()}"
+                places = {"AudioHostUrl": f"k.m3.{host}", "SignalingUrl": f"wss://signal.m3.{host}", "ScreenDataUrl": f"wss://bitpw.m3.{host}"}
+                if region.audit:
+                    entry = {"pk": f"MEETING#{meeting}", "sk": "CREATED#now", "action": "CREATED", "ttl": 1984522983}
+                    region.audit(entry | {"appointmentId": asked["appointmentId"]})
+                made = {"Meeting": {"MeetingId": meeting, "MediaRegion": region.name, "MediaPlacement": places}}
+                body = json.dumps(made).encode()
+                self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

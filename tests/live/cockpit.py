@@ -17,6 +17,8 @@ from pathlib import Path
 import pexpect
 import pyte
 
+from cloud import API
+
 ROWS, COLUMNS = 45, 160
 # A dialog ignores keys for 300 ms after it opens, so that nothing typed ahead can confirm it.
 DEAD_TIME_S = 0.45
@@ -204,12 +206,12 @@ class Cockpit:
                 self.fail(f"it ended while {what!r} was waited for")
             time.sleep(0.05)
 
-    def wait_weights(self, emulator, zone, wanted, timeout_s=30):
+    def wait_weights(self, emulator, zone, wanted, timeout_s=30, name=API):
         """Waits until boto3 reads these weights."""
         end = time.monotonic() + timeout_s
-        while emulator.weights(zone) != wanted:
+        while emulator.weights(zone, name) != wanted:
             if time.monotonic() > end:
-                self.fail(f"the zone holds {emulator.weights(zone)} and not {wanted} after {timeout_s} s")
+                self.fail(f"the zone holds {emulator.weights(zone, name)} and not {wanted} after {timeout_s} s")
             time.sleep(0.1)
 
     # --- typing -------------------------------------------------------------------------------------------------

@@ -7,13 +7,17 @@ emulator: knows every call, makes trouble) and `cockpit.py` (terminal, screen, f
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from cloud import API, CAPE_TOWN, FRANKFURT, GATEWAY, GATEWAY_ZONE, IRELAND, Authority, Emulator, MetricFeed, Region
 from cockpit import ROOT, Seat, binary
 from proxy import Proxy
+from steps import SECRETS, Answers, Moto, Runner
 
 HERE = Path(__file__).resolve().parent
 SIDES = {"frankfurt": FRANKFURT, "ireland": IRELAND}
@@ -171,7 +175,15 @@ QUICK = {
     "failover-steady": "4s",
     "week-soak": "6s",
     "quiet": "4s",
+    "armed-soak": "4s",
 }
+# The scripts that the cutover itself is about. The others have tests of their own (`test_medzen_scripts.py`); here they only say
+# that they were there, and give what later steps ask them for.
+REAL_SCRIPTS = {"geo-tree.sh", "geo-tree-back.sh", "audit-entry.sh"}
+GIVEN = {"kms-key.sh": "KEY_ARN=arn:aws:kms:eu-central-1:000000000000:key/1", "health-check.sh": "HEALTH_CHECK=made-before"}
+REHEARSED = """set -euo pipefail
+echo "rehearsed $CUTOVER_STEP"
+"""
 # The canary wants twenty samples, the later shifts more, and a probe runs once a second.
 SAMPLES = re.compile(r"samples: \d+")
 
@@ -201,6 +213,8 @@ def plan_copy(tmp_path, emulator, zone, regions):
         "connect-frankfurt": regions[FRANKFURT].address,
         "connect-cape-town": regions[CAPE_TOWN].address,
         "url-users": f"https://localhost:{regions['users'].port}/health",
+        "meetings-ireland": f"https://localhost:{regions[IRELAND].port}/meetings",
+        "meetings-cape-town": f"https://localhost:{regions[CAPE_TOWN].port}/meetings",
     }
     variables = folder / "vars.yaml"
     text = variables.read_text()
@@ -209,6 +223,18 @@ def plan_copy(tmp_path, emulator, zone, regions):
     variables.write_text(text)
     for phase in (folder / "phases").glob("*.yaml"):
         phase.write_text(SAMPLES.sub("samples: 4", phase.read_text()))
+    for script in (folder / "scripts").iterdir():
+        if script.name not in REAL_SCRIPTS:
+            given = GIVEN.get(script.name)
+            script.write_text(REHEARSED + (f'echo "{given}" >>"$CUTOVER_OUTPUT"\n' if given else ""))
+    return folder
+
+
+@pytest.fixture
+def tree(tmp_path, plan_copy):
+    """A working tree of its own for the edits."""
+    folder = tmp_path / "tree"
+    shutil.copytree(plan_copy / "assets", folder)
     return folder
 
 
@@ -220,9 +246,15 @@ def variable(folder, name):
 
 
 @pytest.fixture
-def medzen_world(plan_copy, emulator, zone, feed):
+def medzen_world(plan_copy, emulator, zone, regions, seat, feed):
     """What MedZen has on the morning of day 1, and what CloudWatch would report on every day after."""
     emulator.put_simple_record(zone)
+    for region in (IRELAND, CAPE_TOWN):
+        emulator.make_audit_table(region, variable(plan_copy, "audit-table"))
+        regions[region].audit = lambda entry, region=region: emulator.put_audit_entry(region, variable(plan_copy, "audit-table"), entry)
+    seat.env |= SECRETS
+    # The scripts of the plan find the AWS CLI where the tests have theirs.
+    seat.env["PATH"] = f"{Path(sys.executable).parent}:{seat.env['PATH']}"
     emulator.make_stack(variable(plan_copy, "stack-chime-ireland"), IRELAND)
     emulator.make_stack(variable(plan_copy, "stack-chime-cape-town"), CAPE_TOWN)
     for kind in ("recordings", "transcripts", "medical"):
@@ -245,3 +277,55 @@ def medzen_world(plan_copy, emulator, zone, feed):
         feed.publish(f"requests-{name}", region, "AWS/ApiGateway", "Count", api, 240)
     feed.publish("errors-frankfurt", FRANKFURT, "MedZen/Api", "ErrorPercent", {}, 0)
     return feed
+
+
+# --- the scripts of plans/medzen ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    """One emulator for all tests of a file: each uses names of its own, or what others leave does not matter to it."""
+    running = Emulator(tmp_path_factory.mktemp("cloud"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def moto_server(tmp_path_factory):
+    running = Moto(tmp_path_factory.mktemp("moto"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def moto(moto_server):
+    moto_server.reset()
+
+    def client(service, region="us-east-1"):
+        return boto3.client(
+            service, region_name=region, endpoint_url=moto_server.url, aws_access_key_id="test",
+            aws_secret_access_key="test", config=Config(retries={"total_max_attempts": 1}, proxies={}),
+        )
+
+    client.url = moto_server.url
+    return client
+
+
+@pytest.fixture
+def answers():
+    running = Answers()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def runner(tmp_path, cloud):
+    made = Runner(tmp_path, {"AWS_ENDPOINT_URL": cloud.url})
+    made.secrets = dict(SECRETS)
+    return made
+
+
+@pytest.fixture
+def on_moto(runner, moto):
+    runner.env["AWS_ENDPOINT_URL"] = moto.url
+    return runner

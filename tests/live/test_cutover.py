@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from cloud import FRANKFURT, IRELAND
+from cloud import API, EUROPE, FRANKFURT, IRELAND
 from conftest import variable
 
 # A metric shows a lower level only with the next minute that has ended.
@@ -29,22 +29,29 @@ def create_stack_by_hand(cockpit, emulator, plan, step):
     assert emulator.stack_status(name, FRANKFURT) == "CREATE_COMPLETE"
 
 
-def test_whole_cutover_and_back(medzen_world, plan_copy, emulator, zone, seat, open_cockpit):
+def test_whole_cutover_and_back(medzen_world, plan_copy, tree, emulator, zone, seat, open_cockpit):
     feed = medzen_world
-    before = emulator.records(zone)
-    cockpit = open_cockpit("run", plan_copy)
+    simple = emulator.records(zone)
+    cockpit = open_cockpit("run", plan_copy, "--workdir", tree)
     cockpit.wait_for("[LIVE]")
     run = cockpit.run_id()
 
     create_stack_by_hand(cockpit, emulator, plan_copy, "stack-global")
+    assert "eu-central-1" in (tree / "CLAUDE.md").read_text(), "the edits edit"
+    cockpit.advance(until="geo-tree", timeout_s=600)
+    assert emulator.records(zone) == simple, "no step before geo-tree may touch the users' record"
+    before = emulator.records(zone, EUROPE)
+    assert before == [record | {"Name": before[0]["Name"]} for record in simple], "Europe's name answers as the users' does"
     cockpit.advance(until="weights-zero")
+    leads_to = {record["GeoLocation"]["CountryCode"]: record["AliasTarget"]["DNSName"].rstrip(".") for record in emulator.records(zone)}
+    assert (leads_to["*"], leads_to["DE"], leads_to["CM"]) == (EUROPE, EUROPE, f"af.{API}")
     for stack in STACKS:
         assert emulator.stack_status(variable(plan_copy, stack), FRANKFURT) == "CREATE_COMPLETE"
-    assert emulator.records(zone) == before, "no step before weights-zero may touch the users' record"
+    assert emulator.records(zone, EUROPE) == before, "no step before weights-zero may touch Europe's record"
 
     # One batch from a simple record to two weighted ones that answer as before.
     cockpit.advance(until="canary-10")
-    assert emulator.weights(zone) == {FRANKFURT_SET: 0, IRELAND_SET: 100}
+    assert emulator.weights(zone, EUROPE) == {FRANKFURT_SET: 0, IRELAND_SET: 100}
     cockpit.wait_for(re.compile(r"(?<!NOT )ARMED"), what="an armed rollback before the first request is sent")
 
     # The gate shuts on a lag over the limit: n says why, and Y sends nothing.
@@ -53,28 +60,28 @@ def test_whole_cutover_and_back(medzen_world, plan_copy, emulator, zone, seat, o
     assert "lag" in cockpit.prompt(), cockpit.prompt()
     cockpit.confirm("n")
     time.sleep(1)
-    assert emulator.weights(zone) == {FRANKFURT_SET: 0, IRELAND_SET: 100}, cockpit.screen()
+    assert emulator.weights(zone, EUROPE) == {FRANKFURT_SET: 0, IRELAND_SET: 100}, cockpit.screen()
     cockpit.press("\x1b")
 
     # It opens by itself, and still nothing runs without a hand.
     feed.set("recordings-lag", 20)
     open_gate = re.compile(r"n  (?!.*blocked)")
     cockpit.wait_for(lambda _: open_gate.match(cockpit.prompt()), METRIC_FALLS_S, "the gate of the canary to open")
-    assert emulator.weights(zone) == {FRANKFURT_SET: 0, IRELAND_SET: 100}
+    assert emulator.weights(zone, EUROPE) == {FRANKFURT_SET: 0, IRELAND_SET: 100}
     cockpit.confirm("n")
-    cockpit.wait_weights(emulator, zone, {FRANKFURT_SET: 10, IRELAND_SET: 90})
+    cockpit.wait_weights(emulator, zone, {FRANKFURT_SET: 10, IRELAND_SET: 90}, name=EUROPE)
 
     cockpit.advance(until="shift-50", timeout_s=120)
-    cockpit.advance(until="region-defaults", timeout_s=120)
-    cockpit.wait_weights(emulator, zone, {FRANKFURT_SET: 50, IRELAND_SET: 50})
+    cockpit.advance(until="supabase-secrets", timeout_s=120)
+    cockpit.wait_weights(emulator, zone, {FRANKFURT_SET: 50, IRELAND_SET: 50}, name=EUROPE)
 
     # The way back is shown before it is taken, and takes back exactly what was changed.
     cockpit.roll_back("immediate")
     cockpit.wait_for("ChangeResourceRecordSets")
-    assert emulator.weights(zone) == {FRANKFURT_SET: 50, IRELAND_SET: 50}, "showing a rollback must not run it"
+    assert emulator.weights(zone, EUROPE) == {FRANKFURT_SET: 50, IRELAND_SET: 50}, "showing a rollback must not run it"
     cockpit.confirm_rollback()
-    cockpit.wait_weights(emulator, zone, {None: None})
-    assert emulator.records(zone) == before, "the record is not what it was"
+    cockpit.wait_weights(emulator, zone, {None: None}, name=EUROPE)
+    assert emulator.records(zone, EUROPE) == before, "the record is not what it was"
     cockpit.wait_for("ROLLED BACK", 60)
     assert emulator.stack_status(variable(plan_copy, "stack-chime"), FRANKFURT) == "CREATE_COMPLETE"
     assert len(emulator.records(zone, "af.api.medzenhealth.app")) == 1, "Cape Town's record was no part of it"

@@ -74,7 +74,8 @@ pub fn success(cx: &mut Context, node: &Node) -> Read<Vec<Criterion>> {
         let id = f.need(cx, "id", |cx, n| fresh(cx, n, &mut ids, "criterion"));
         let title = f.need(cx, "title", Context::words);
         let business = f.need(cx, "kind", |cx, n| cx.word(n, &[("technical", false), ("business", true)]));
-        let when = f.maybe(cx, "when", |cx, n| conditions::read_list(cx, n, Purpose::Gate)).unwrap_or_default();
+        // As for a verify: a criterion that nobody can measure stays somebody's word, and nothing waits for it.
+        let when = f.maybe(cx, "when", |cx, n| conditions::read_list(cx, n, Purpose::Verify)).unwrap_or_default();
         let done = f.maybe(cx, "done", step_list).unwrap_or_default();
         f.finish(cx);
         if let (Some(id), Some(title), Some(business)) = (id, title, business) {

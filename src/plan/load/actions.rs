@@ -236,7 +236,8 @@ fn checklist_item(cx: &mut Context, node: &Node) -> Read<Item> {
     }
     let mut f = Fields::of(cx, node, "the item")?;
     let text = f.need(cx, "item", Context::words);
-    let when = f.maybe(cx, "when", |cx, n| conditions::read_list(cx, n, Purpose::Gate)).unwrap_or_default();
+    // As for a verify: what nobody can measure may still be ticked by hand, so that is no reason to warn.
+    let when = f.maybe(cx, "when", |cx, n| conditions::read_list(cx, n, Purpose::Verify)).unwrap_or_default();
     let done = f.maybe(cx, "done", local::step_list).unwrap_or_default();
     f.finish(cx);
     Some(Item { text: text?, when, done })
