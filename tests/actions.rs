@@ -352,7 +352,7 @@ fn the_plan_tells_how_far_it_is() {
     let verdicts: Vec<Option<Verdict>> = about.success.iter().map(|c| c.verdict.clone()).collect();
     assert_eq!(verdicts, [Some(Verdict::Pass), Some(Verdict::Pass), None]);
     let sums = about.cost.unwrap().sums;
-    assert_eq!(sums[1], ("total".into(), 1_500, 1_575, 50_000, true));
+    assert_eq!(sums[1], ("total".into(), 1_500, 1_575, "+5.00 %".into(), true));
     assert_eq!(about.risks[0].steps, [("ask".into(), StepState::Done)]);
     let (_, case) = about.escalation.unwrap().support_case.unwrap();
     assert!(case.starts_with("What happened:\n\nRun STAND of actions"), "{case}");

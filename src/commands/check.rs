@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Ends;
 use crate::cli::Check;
 use crate::exit::{Exit, Failed};
-use crate::plan::about::{CostSum, money};
+use crate::plan::about::{CostSum, money, percent};
 use crate::plan::lint;
 use crate::plan::load::{Loaded, Problem};
 use crate::plan::{HeartbeatTo, MonitorId, Plan, Quantity, Unit, format_ms};
@@ -94,7 +94,7 @@ fn costs(plan: &Plan) -> Vec<String> {
     let line = |sum: CostSum| {
         let verdict = if sum.good { "within" } else { "ABOVE" };
         let (before, after) = (money(sum.before), money(sum.after));
-        let change = format!("{:+}.{:02} %", sum.change_ppm / 10_000, sum.change_ppm.abs() % 10_000 / 100);
+        let change = percent(sum.change_ppm);
         let limit = Quantity { micros: cost.limit_ppm, unit: Unit::Share };
         format!("cost of a month, {}: {before} to {after} {}, {change}, {verdict} the limit of {limit}", sum.group, cost.currency)
     };

@@ -168,6 +168,14 @@ pub fn money(hundredths: i64) -> String {
     format!("{sign}{}.{:02}", hundredths.abs() / 100, hundredths.abs() % 100)
 }
 
+/// A change in millionths as people write it: in percent, with its sign, rounded to two places.
+#[must_use]
+pub fn percent(ppm: i64) -> String {
+    let hundredths = (ppm.abs() + 50) / 100;
+    let sign = if ppm < 0 { '-' } else { '+' };
+    format!("{sign}{}.{:02} %", hundredths / 100, hundredths % 100)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +192,7 @@ mod tests {
         assert_eq!(sums.iter().map(|s| s.group.as_str()).collect::<Vec<_>>(), ["core", "ehr", "total"]);
         assert_eq!((sums[0].change_ppm, sums[0].good), (48_489, true));
         assert_eq!((sums[2].before, sums[2].after, sums[2].change_ppm, sums[2].good), (52_238, 54_818, 49_389, false));
+        assert_eq!((percent(48_489).as_str(), percent(-150).as_str()), ("+4.85 %", "-0.02 %"));
         assert_eq!((money(52_238).as_str(), money(-5).as_str()), ("522.38", "-0.05"));
     }
 }

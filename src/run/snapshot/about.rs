@@ -68,8 +68,8 @@ pub struct CostView {
     pub currency: String,
     /// Component, group, before, after; amounts in hundredths.
     pub items: Vec<(String, String, i64, i64)>,
-    /// Group (the last one is `total`), before, after, change in millionths, whether it is within the limit.
-    pub sums: Vec<(String, i64, i64, i64, bool)>,
+    /// Group (the last one is `total`), before, after, change in words, whether it is within the limit.
+    pub sums: Vec<(String, i64, i64, String, bool)>,
     /// The limit, in millionths.
     pub limit_ppm: i64,
 }

@@ -5,7 +5,7 @@ use super::super::gate;
 use super::super::snapshot::{AboutView, CostView, CriterionView, EscalationView, PartView, RiskView, StepState, Verdict};
 use crate::cloud::Millis;
 use crate::plan::StepId;
-use crate::plan::about::Criterion;
+use crate::plan::about::{Criterion, percent};
 
 /// Everything that the plan says beside its steps.
 #[must_use]
@@ -37,7 +37,7 @@ pub fn about(ctx: Ctx<'_>, run: &str) -> AboutView {
         cost: about.cost.as_ref().map(|cost| CostView {
             currency: cost.currency.clone(),
             items: cost.items.iter().map(|i| (i.name.clone(), i.group.clone(), i.before, i.after)).collect(),
-            sums: cost.sums().into_iter().map(|s| (s.group, s.before, s.after, s.change_ppm, s.good)).collect(),
+            sums: cost.sums().into_iter().map(|s| (s.group, s.before, s.after, percent(s.change_ppm), s.good)).collect(),
             limit_ppm: cost.limit_ppm,
         }),
         escalation: about.escalation.as_ref().map(|escalation| EscalationView {

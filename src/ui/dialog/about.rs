@@ -116,10 +116,7 @@ fn cost(about: &AboutView, _: &Snapshot, theme: &Theme, width: usize) -> Vec<Lin
     }
     for (group, before, after, change, good) in &cost.sums {
         let (style, word) = if *good { (theme.good(), "ok") } else { (theme.caution(), "TOO MUCH") };
-        lines.push(Line::styled(
-            format!("{} {:+}.{:02}% {word}", row(group, *before, *after), change / 10_000, change.abs() % 10_000 / 100),
-            style,
-        ));
+        lines.push(Line::styled(format!("{} {change} {word}", row(group, *before, *after)), style));
     }
     lines
 }
