@@ -433,9 +433,9 @@ const CASES: &[Case] = &[
     ),
     Case(
         "downtime-figure",
-        &[("Uptime of 99.9 % means 30 minutes and 14 seconds", "Uptime of 99.9 %, so 43 minutes")],
+        &[("Uptime of 99.9 % means 30 minutes and 14 seconds", "Uptime of 99.9 % or 43 minutes")],
         "43 minutes",
-        &[("Uptime of 99.9 % means 30 minutes and 14 seconds", "Uptime of 99.9 %, so 30 minutes")],
+        &[("Uptime of 99.9 % means 30 minutes and 14 seconds", "Uptime of 99.9 % or 30 minutes")],
     ),
     Case(
         "day-goes-back",
