@@ -89,6 +89,9 @@ pub struct Run {
     /// Start another run although one of this plan has not ended.
     #[arg(long)]
     pub new: bool,
+    /// Which date day 1 of the plan is, such as 2026-01-10; today when it is not said. For a new run.
+    #[arg(long, value_name = "DATE")]
+    pub start: Option<jiff::civil::Date>,
     /// Do not ask before the plan's own commands are started for the first time.
     #[arg(long)]
     pub yes: bool,
@@ -139,6 +142,9 @@ pub struct Check {
     /// Path or built-in name of the plan.
     #[arg(required_unless_present = "explain")]
     pub plan: Option<String>,
+    /// Which date day 1 shall be, such as 2026-01-10: warns of steps whose window does not open on their day.
+    #[arg(long, value_name = "DATE")]
+    pub start: Option<jiff::civil::Date>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

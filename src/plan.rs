@@ -20,6 +20,7 @@ pub use self::math::Math;
 pub use self::quantity::{Quantity, Unit, format_ms};
 pub use self::record::{AliasTarget, RecordSet};
 pub use self::text::{Part, Text};
+pub use self::window::Window;
 
 pub mod about;
 pub mod action;
@@ -32,6 +33,7 @@ pub mod math;
 pub mod quantity;
 pub mod record;
 pub mod text;
+pub mod window;
 
 /// The number of a monitor: its index in [`Plan::monitors`].
 pub type MonitorId = usize;
@@ -461,6 +463,8 @@ pub struct Step {
     pub note: String,
     /// What it does.
     pub action: Action,
+    /// When it may be started: its own windows, else its phase's; empty when at any time. Those of a rollback have none.
+    pub windows: Vec<Window>,
     /// Must hold before it starts.
     pub gate: Vec<ConditionId>,
     /// Must hold before it counts as done.
@@ -552,6 +556,12 @@ impl Plan {
     #[must_use]
     pub fn region_label<'a>(&'a self, name: &'a str) -> &'a str {
         self.regions.iter().find(|r| r.name == name).map_or(name, |r| r.label.as_str())
+    }
+
+    /// Whose clocks the calendar of a run is read on: that of the first window, UTC in a plan without any.
+    #[must_use]
+    pub fn zone(&self) -> jiff::tz::TimeZone {
+        self.steps.iter().flat_map(|s| &s.windows).next().map_or(jiff::tz::TimeZone::UTC, |w| w.zone.clone())
     }
 
     /// The downtime that the availability objective leaves over the whole plan, in milliseconds (rule 26).

@@ -31,3 +31,4 @@ pub mod stacks;
 pub mod state;
 pub mod view;
 pub mod watch;
+pub mod window;

@@ -90,6 +90,7 @@ const RULES: &[Rule] = &[
             "live",
             "local",
             "probe",
+            "samples",
             "sim::World",
             "sim::RULES_VERSION",
             "aws::Aws",

@@ -116,6 +116,20 @@ fn help_is_what_it_was() {
 }
 
 #[test]
+fn a_start_that_lets_a_step_fall_on_a_day_without_its_window_is_warned_of() {
+    let desk = Desk::new();
+    let plan = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans/valid/windows.yaml");
+    let plan = plan.to_str().unwrap();
+    desk.cutover(&["check", plan]).expect(0, "0 warning(s)");
+    // Day 1 is a Monday: day 6 is a Saturday, and day 9 a Tuesday.
+    let warned = desk.cutover(&["check", plan, "--start", "2026-01-05"]).expect(0, "1 warning(s)");
+    let wanted = "window-off-day: `never` is on day 9, Tue 2026-01-13, and its window Sat-Sun 22:00-04:00 Europe/Berlin is shut";
+    assert!(warned.err.contains(wanted), "{}", warned.err);
+    desk.cutover(&["check", plan, "--start", "2026-02-30"]).expect(2, "--start");
+    desk.cutover(&["run", plan, "--start", "tomorrow"]).expect(2, "--start");
+}
+
+#[test]
 fn an_engine_in_a_region_of_its_plan_is_warned_of() {
     let desk = Desk::new();
     let fargate = [("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE"), ("AWS_REGION", "eu-central-1")];

@@ -282,6 +282,27 @@ fn of(source: &MetricSource) -> &Metric {
 }
 
 #[test]
+fn a_step_has_its_own_windows_or_those_of_its_phase() {
+    let loaded = load_path(Path::new("tests/plans/valid/windows.yaml")).unwrap();
+    let windows = |id: &str| -> Vec<String> {
+        let step = &loaded.plan.steps[loaded.plan.step_named(id).unwrap()];
+        step.windows
+            .iter()
+            .map(|w| format!("{} {:?} {}-{} {:?}", w.text, w.days, w.from_min, w.to_min, w.zone.iana_name()))
+            .collect()
+    };
+    assert_eq!(windows("ask"), [] as [String; 0]);
+    let weekend =
+        "Sat-Sun 22:00-04:00 Europe/Berlin [false, false, false, false, false, true, true] 1320-240 Some(\"Europe/Berlin\")";
+    assert_eq!((windows("phase"), windows("never")), (vec![weekend.to_owned()], vec![weekend.to_owned()]));
+    let own = [
+        "daily 00:00-24:00 UTC [true, true, true, true, true, true, true] 0-1440 Some(\"UTC\")",
+        "Fri-Mon,Wed 23:30-00:00 America/New_York [true, false, true, false, true, true, true] 1410-1440 Some(\"America/New_York\")",
+    ];
+    assert_eq!(windows("own"), own);
+}
+
+#[test]
 fn expressions_replicas_and_health_checks_become_metrics() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans/valid/signals.yaml");
     let plan = load_path(&path).unwrap_or_else(|p| panic!("{}", p.render(false))).plan;

@@ -48,6 +48,7 @@ fn plan() -> Arc<Plan> {
         title: "Wait".into(),
         note: String::new(),
         action: cutover::plan::Action::Approve { count: 1, what: "it".into() },
+        windows: Vec::new(),
         gate: Vec::new(),
         verify: Vec::new(),
         undo: cutover::plan::Undo::Nothing,

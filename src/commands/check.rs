@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::ToSpan;
+use jiff::civil::Date;
 use serde_json::json;
 
 use super::Ends;
@@ -10,8 +12,10 @@ use crate::exit::{Exit, Failed};
 use crate::plan::about::{CostSum, money, percent};
 use crate::plan::lint;
 use crate::plan::load::{Loaded, Problem};
-use crate::plan::{HeartbeatTo, MonitorId, Plan, Quantity, Unit, format_ms};
+use crate::plan::window::opening_on;
+use crate::plan::{HeartbeatTo, MonitorId, Plan, Quantity, Step, Unit, format_ms};
 use crate::run::budget::{Budget, Cadences, budget};
+use crate::run::window;
 
 /// Checks a plan.
 ///
@@ -27,7 +31,7 @@ pub async fn check(args: &Check) -> Ends {
         let (ok, report) = match crate::builtin::find(path) {
             Ok(loaded) => {
                 let budget = budget(&loaded.plan);
-                let warnings = warnings(path, &loaded, &budget).await;
+                let warnings = warnings(path, args.start, &loaded, &budget).await;
                 (
                     true,
                     json!({ "ok": true, "plan": loaded.plan.name, "hash": loaded.plan.manifest.hash, "errors": [],
@@ -46,7 +50,7 @@ pub async fn check(args: &Check) -> Ends {
     }
     let loaded = super::load(path)?;
     let budget = budget(&loaded.plan);
-    let warnings = warnings(path, &loaded, &budget).await;
+    let warnings = warnings(path, args.start, &loaded, &budget).await;
     for warning in &warnings {
         eprintln!("warning: {}:{}:{}: {}", warning.file, warning.line, warning.column, warning.message);
     }
@@ -167,16 +171,29 @@ fn commands(plan: &Plan) -> BTreeMap<&str, &[String]> {
     commands.map(|vantage| (vantage.name.as_str(), vantage.command.as_slice())).collect()
 }
 
+/// The steps whose windows do not open on their day, when day 1 is this date.
+fn off_days(plan: &Plan, start: Date) -> Vec<String> {
+    let zone = plan.zone();
+    let off = |step: &Step| {
+        let date = start.checked_add(i64::from(step.day.saturating_sub(1)).days()).ok()?;
+        let shut = !step.windows.is_empty() && opening_on(&step.windows, &zone, date).is_none();
+        let (day, text) = (date.strftime("%a %Y-%m-%d"), window::text(&step.windows));
+        shut.then(|| format!("window-off-day: `{}` is on day {}, {day}, and its window {text} is shut then", step.id, step.day))
+    };
+    plan.steps.iter().filter_map(off).collect()
+}
+
 /// What looks wrong in the plan, in what watching it would ask for, and in where that would be done.
-async fn warnings(plan: &str, loaded: &Loaded, budget: &Budget) -> Vec<Problem> {
+async fn warnings(path: &str, start: Option<Date>, loaded: &Loaded, budget: &Budget) -> Vec<Problem> {
     let of_plan = |why: String| {
-        let mut problem = Problem::of_file(plan, why);
+        let mut problem = Problem::of_file(path, why);
         problem.warning = true;
         problem
     };
     let reserve = budget.route53_warning().map(of_plan);
     let place = super::place::warning(&loaded.plan).await.map(of_plan);
-    loaded.warnings.iter().cloned().chain(reserve).chain(place).collect()
+    let off_days = start.map(|start| off_days(&loaded.plan, start)).unwrap_or_default();
+    loaded.warnings.iter().cloned().chain(off_days.into_iter().map(of_plan)).chain(reserve).chain(place).collect()
 }
 
 /// The budget as JSON. Everything is counted per day, in whole numbers: at idle cadence once in five minutes is 288.

@@ -26,7 +26,8 @@ use crate::run::view::Surroundings;
 /// Exit codes 3, 6, 7 and 8, each with what to do.
 pub async fn run(args: &Args, ascii: bool) -> Ends {
     let (loaded, folder, meta, is_new) = choose(args)?;
-    let engine = open(&loaded, &folder, &meta, is_new, true).await?;
+    let begins = is_new.then_some(Begins { start: args.start });
+    let engine = open(&loaded, &folder, &meta, begins, true).await?;
     let (engine, left) = Box::pin(cockpit::open(engine, ascii, None, &folder, async |engine| engine)).await?;
     let snapshot = engine.snapshot();
     let head = engine.head().to_owned();
@@ -47,7 +48,7 @@ fn choose(args: &Args) -> Result<(Loaded, std::path::PathBuf, Meta, bool), Faile
         || (Path::new(&args.plan).exists() && !Path::new(&args.plan).join(crate::journal::DATABASE).exists());
     if !is_plan {
         return match runs.find(Some(&args.plan)) {
-            Ok(folder) => resumed(folder),
+            Ok(folder) => resumed(folder, args),
             // What is neither is most likely a plan that is not there: say so as a plan.
             Err(JournalError::NoRun { .. } | JournalError::NoJournal { .. }) => Err(Failed::new(
                 Exit::PlanInvalid,
@@ -62,7 +63,7 @@ fn choose(args: &Args) -> Result<(Loaded, std::path::PathBuf, Meta, bool), Faile
         let left = listing.runs.into_iter().find(|r| !r.meta.drill && r.meta.plan_name == loaded.plan.name && !r.finished());
         if let Some(run) = left {
             eprintln!("going on with run {} of {} (--new starts another one)", run.meta.run_id, run.meta.plan_name);
-            return resumed(run.folder);
+            return resumed(run.folder, args);
         }
     }
     show_programs(&loaded.plan, args.yes)?;
@@ -100,7 +101,11 @@ fn show_programs(plan: &Plan, yes: bool) -> Result<(), Failed> {
     if line.trim() == "yes" { Ok(()) } else { Err(Failed::new(Exit::NotComplete, "nothing was started")) }
 }
 
-fn resumed(folder: std::path::PathBuf) -> Result<(Loaded, std::path::PathBuf, Meta, bool), Failed> {
+fn resumed(folder: std::path::PathBuf, args: &Args) -> Result<(Loaded, std::path::PathBuf, Meta, bool), Failed> {
+    if args.start.is_some() {
+        let why = "--start is for a new run (--new starts one): a run that is gone on with keeps the day on which it began";
+        return Err(Failed::new(Exit::Usage, why));
+    }
     let meta = Store::open_read(&folder).and_then(|s| s.meta()).map_err(|e| journal_failed(&e))?;
     if meta.drill {
         return Err(Failed::new(Exit::Usage, format!("{} is a drill; start a new one with cutover drill", meta.run_id)));
@@ -109,18 +114,31 @@ fn resumed(folder: std::path::PathBuf) -> Result<(Loaded, std::path::PathBuf, Me
     Ok((loaded, folder, meta, false))
 }
 
-/// An engine for a live run: identity first, then the lease, then the journal.
+/// What a new run begins with.
+#[derive(Debug, Clone, Copy)]
+pub struct Begins {
+    /// Which date day 1 is; that of the first entry when nobody says.
+    pub start: Option<jiff::civil::Date>,
+}
+
+/// An engine for a live run, a new one if it `begins`: identity first, then the lease, then the journal.
 ///
 /// # Errors
 /// Exit code 7 before anything but `GetCallerIdentity` was called, 6 when another engine has the run.
-pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool, screen: bool) -> Result<Engine<Live>, Failed> {
+pub async fn open(
+    loaded: &Loaded,
+    folder: &Path,
+    meta: &Meta,
+    begins: Option<Begins>,
+    screen: bool,
+) -> Result<Engine<Live>, Failed> {
     let plan = Arc::new(loaded.plan.clone());
     let aws = Aws::connect().await;
     let arn = guard(&aws, &plan).await?;
     if screen {
         super::needs_terminal("cutover rollback RUN NAME runs a rollback without one")?;
     }
-    if is_new {
+    if begins.is_some() {
         Store::create(folder, meta).map_err(|e| journal_failed(&e))?;
     }
     // Reading checks the chain: going on with a journal that somebody changed would make the next entries worthless.
@@ -153,6 +171,9 @@ pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool, scr
         });
     }
     first.push(Entry::EngineStarted { resumed: !is_first, open: core.unsettled() });
+    if let Some(date) = begins.and_then(|begins| begins.start) {
+        first.push(Entry::DayOne { date: date.to_string() });
+    }
     let driver = around.driver.clone();
     let (heartbeat, place) = (plan.heartbeat.clone(), super::place::warning(&plan).await);
     let local = Local::new(Settings {

@@ -31,8 +31,12 @@ pub fn status(args: &Status) -> Ends {
     println!("status: {:?}", snapshot.status);
     for step in &snapshot.steps {
         let reason = if step.reason.is_empty() { String::new() } else { format!("  ({})", step.reason) };
+        let slip = match step.calendar.slip_days {
+            0 => String::new(),
+            days => format!("  {days:+} days"),
+        };
         println!(
-            "  {:<12} day {:>2}  {:<22} {}{reason}",
+            "  {:<12} day {:>2}  {:<22} {}{slip}{reason}",
             format!("{:?}", step.state).to_lowercase(),
             step.day,
             step.id,

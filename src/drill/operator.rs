@@ -149,6 +149,11 @@ impl Operator {
             self.waiting_since = None;
             return self.soon(seen, Command::Start { step: step.id.clone() });
         }
+        // What is outside its window waits for it, as long as that takes.
+        if let Some(opens) = work.window.as_ref().filter(|window| !window.open).and_then(|window| window.changes) {
+            self.waiting_since = None;
+            return Move::Look(opens);
+        }
         // A gate that stays shut for a day is nothing that waiting mends.
         let since = match self.waiting_since {
             Some((waiting, since)) if waiting == current => since,

@@ -10,6 +10,7 @@
 //! | `vars`, `names` | variables and `${name}`, references |
 //! | `monitors`, `conditions` | what is observed, and what must be true of it |
 //! | `steps`, `actions`, `records`, `order` | phases and steps, and their running order |
+//! | `window` | when they may be started |
 //! | `local` | scripts, edits, requests, and what stands for them in a drill |
 //! | `about` | parts, risks, success criteria, cost, escalation |
 //! | `rollbacks`, `drill`, `scenarios`, `faults` | what their names say |
@@ -60,6 +61,7 @@ mod scenarios;
 mod steps;
 mod value;
 mod vars;
+mod window;
 
 /// Most files that a plan includes.
 const INCLUDES_MAX: usize = 50;

@@ -1,16 +1,16 @@
-//! What a person may choose when the plan's own way does not go on: to start behind a shut gate, to leave a step out,
-//! to say that it was done by hand, to take a ramp back one stage. Each with a reason that stays in the journal.
+//! What a person may choose when the plan's own way does not go on: to start behind a shut gate or outside a window, to
+//! leave a step out, to say that it was done by hand, to take a ramp back one stage. Each with a reason that stays in the journal.
 
 use std::collections::BTreeMap;
 
 use super::command::Reply;
-use super::decide::{Ctx, Decision, barred, rolled_back};
+use super::decide::{Ctx, Decision, barred, evidence, rolled_back, shut};
 use super::entry::{Entry, JobRef};
-use super::gate;
 use super::rollback;
-use super::snapshot::{StepState, Verdict};
+use super::snapshot::StepState;
 use super::state::CallState;
 use crate::cloud::Call;
+use crate::plan::window::is_open;
 use crate::plan::{Action, Step, Undo};
 
 fn given(reason: &str) -> Result<(), String> {
@@ -27,7 +27,7 @@ fn same(step: &Step, id: &str) -> Result<(), String> {
     if step.id == id { Ok(()) } else { Err(format!("the next step is '{}' now", step.id)) }
 }
 
-/// Starts a step behind its shut gate, once as many people as the plan asks for want it.
+/// Starts a step behind its shut gate or outside its window, once as many people as the plan asks for want it.
 ///
 /// # Errors
 /// Why not, in words for people.
@@ -38,8 +38,9 @@ pub fn start_anyway(ctx: Ctx<'_>, by: &str, step: &str, reason: &str) -> Result<
     if let Some(asked) = takes_more_people(ctx, by, &job, definition, reason)? {
         return Ok(asked);
     }
-    let evidence = gate::evidence(ctx.plan, ctx.watch, &definition.gate);
-    Ok(done(vec![Entry::Started { job, evidence, overridden: Some(reason.to_owned()) }], "started behind a shut gate"))
+    let (evidence, late) = (evidence(ctx, definition), !is_open(&definition.windows, ctx.now));
+    let reply = if late { "started outside its window" } else { "started behind a shut gate" };
+    Ok(done(vec![Entry::Started { job, evidence, overridden: Some(reason.to_owned()) }], reply))
 }
 
 /// Notes that somebody wants a step behind its shut gate, while fewer people want it than the plan asks for; `None` when
@@ -101,14 +102,13 @@ pub fn done_by_hand(ctx: Ctx<'_>, by: &str, step: &str, reason: &str) -> Result<
     if ctx.run.job.is_some() {
         return Ok(done(vec![acted], "taken as done; its verify decides"));
     }
-    let shut = gate::all(ctx.plan, ctx.watch, &definition.gate, ctx.now) != Verdict::Pass;
-    let overridden = shut.then(|| format!("done by hand: {reason}"));
+    let overridden = shut(ctx, definition).map(|_| format!("done by hand: {reason}"));
     if let Some(why) = &overridden
         && let Some(asked) = takes_more_people(ctx, by, &job, definition, why)?
     {
         return Ok(asked);
     }
-    let evidence = gate::evidence(ctx.plan, ctx.watch, &definition.gate);
+    let evidence = evidence(ctx, definition);
     Ok(done(vec![Entry::Started { job, evidence, overridden }, acted], "taken as done; its verify decides"))
 }
 
@@ -141,9 +141,10 @@ pub fn may_override(ctx: Ctx<'_>) -> Result<(JobRef, &Step), String> {
         let step = upcoming(ctx)?;
         (JobRef::Step(step.id.clone()), step)
     };
-    match gate::all(ctx.plan, ctx.watch, &step.gate, ctx.now) {
-        Verdict::Pass => Err("its gate is open".into()),
-        Verdict::Fail(_) | Verdict::Unknown(_) => Ok((job, step)),
+    match shut(ctx, step) {
+        None if step.windows.is_empty() => Err("its gate is open".into()),
+        None => Err("its gate is open, and so is its window".into()),
+        Some(_) => Ok((job, step)),
     }
 }
 

@@ -12,7 +12,7 @@ use super::event::Event;
 use super::snapshot::{Outcome, StepState, Verdict};
 use super::state::{CallState, Job, Run, definition};
 use super::watch::{Prepared, Watch, refused};
-use super::{choice, gate, job, local, outage, rollback, stacks};
+use super::{choice, gate, job, local, outage, rollback, stacks, window};
 use crate::cloud::{Call, CallId, Effect, Failure, FailureKind, Millis, Query, Receipt};
 use crate::plan::{Action, ConditionId, Plan, Step, StepId, Undo};
 
@@ -239,12 +239,25 @@ fn current<'a>(ctx: Ctx<'a>, name: &str) -> Option<(&'a Job, &'a Action)> {
 pub fn blocked(ctx: Ctx<'_>) -> Option<String> {
     barred(ctx).or_else(|| {
         let step = &ctx.plan.steps[ctx.run.next_step()?];
-        match gate::all(ctx.plan, ctx.watch, &step.gate, ctx.now) {
-            Verdict::Pass => None,
-            Verdict::Fail(why) => Some(why),
-            Verdict::Unknown(why) => Some(format!("UNKNOWN {why}")),
-        }
+        shut(ctx, step)
     })
+}
+
+/// What a step waits for before it may start: its window first, then its gate. `None` when both are open.
+#[must_use]
+pub fn shut(ctx: Ctx<'_>, step: &Step) -> Option<String> {
+    window::shut(step, ctx.now).or_else(|| match gate::all(ctx.plan, ctx.watch, &step.gate, ctx.now) {
+        Verdict::Pass => None,
+        Verdict::Fail(why) => Some(why),
+        Verdict::Unknown(why) => Some(format!("UNKNOWN {why}")),
+    })
+}
+
+/// What the journal keeps of that when a step is started.
+#[must_use]
+pub fn evidence(ctx: Ctx<'_>, step: &Step) -> Vec<String> {
+    let window = window::evidence(step, ctx.now).into_iter();
+    window.chain(gate::evidence(ctx.plan, ctx.watch, &step.gate)).collect()
 }
 
 /// Why the next step could not even be started if its gate were open.
@@ -279,8 +292,7 @@ pub fn rolled_back(run: &Run) -> bool {
 }
 
 fn started(ctx: Ctx<'_>, step: &Step) -> Entry {
-    let evidence = gate::evidence(ctx.plan, ctx.watch, &step.gate);
-    Entry::Started { job: JobRef::Step(step.id.clone()), evidence, overridden: None }
+    Entry::Started { job: JobRef::Step(step.id.clone()), evidence: evidence(ctx, step), overridden: None }
 }
 
 /// Looks at everything and says what is missing.
@@ -433,6 +445,15 @@ fn go_on(ctx: Ctx<'_>, since: Millis, next: StepId, decision: &mut Decision) {
     } else if let Undo::OneWay(_) = step.undo {
         decision.write(Entry::GoOn { on: false, why: format!("{} is one-way: start it by hand", step.id) });
     } else if let Some(why) = blocked(ctx) {
+        // What opens soon is waited for like a gate; nobody watches a run that would begin again days later.
+        let opens = window::opens(step, ctx.now);
+        if let Some(opens) = opens {
+            decision.wake_at(opens);
+        }
+        if window::shut(step, ctx.now).is_some() && opens.is_none_or(|opens| opens - ctx.now > GOING_PATIENCE_MS) {
+            decision.write(Entry::GoOn { on: false, why: format!("{}: {why}", step.id) });
+            return;
+        }
         let waiting_since = ctx.run.steps.iter().filter_map(|s| s.ended).max().unwrap_or(since).max(since);
         if ctx.now - waiting_since >= GOING_PATIENCE_MS {
             decision.write(Entry::GoOn { on: false, why: format!("waited 30m for the gate of {}: {why}", step.id) });

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::{Conflict, Outcome};
+use super::window::OUTSIDE;
 use crate::cloud::{Call, CallId, Millis, Receipt};
 use crate::plan::FaultKind;
 
@@ -37,6 +38,11 @@ pub enum Entry {
         resumed: bool,
         /// Intents that had no outcome when it started.
         open: Vec<CallId>,
+    },
+    /// Which date day 1 of the plan is, where it is not the one on which the run began.
+    DayOne {
+        /// `2026-01-10`.
+        date: String,
     },
     /// A job started.
     Started {
@@ -297,6 +303,10 @@ impl Entry {
             Entry::EngineStarted { open, .. } if open.is_empty() => "engine took over; nothing was in flight".into(),
             Entry::EngineStarted { open, .. } => {
                 format!("engine took over; {} call(s) without an outcome are being settled", open.len())
+            }
+            Entry::DayOne { date } => format!("day 1 is {date}"),
+            Entry::Started { job, overridden: Some(reason), evidence } if evidence.iter().any(|e| e.starts_with(OUTSIDE)) => {
+                format!("{job}: started OUTSIDE ITS WINDOW: {reason}")
             }
             Entry::Started { job, overridden: Some(reason), .. } => format!("{job}: started behind a SHUT GATE: {reason}"),
             Entry::Started { job, .. } => format!("{job}: started"),

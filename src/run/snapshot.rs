@@ -6,12 +6,14 @@
 use serde::{Deserialize, Serialize};
 
 pub use self::about::{AboutView, CostView, CriterionView, EscalationView, PartView, RiskView};
+pub use self::calendar::{CalendarView, WindowView};
 pub use self::monitor::{ChartView, History, MonitorView, Point, Sample};
 pub use self::server::ServerView;
 use super::command::Verb;
 use crate::cloud::Millis;
 
 mod about;
+mod calendar;
 mod monitor;
 mod server;
 
@@ -261,6 +263,8 @@ pub struct StepView {
     pub started: Option<Millis>,
     /// When it was done, failed or taken back.
     pub ended: Option<Millis>,
+    /// When it is planned, and how far it has slipped.
+    pub calendar: CalendarView,
 }
 
 /// The current step in detail.
@@ -286,6 +290,8 @@ pub struct WorkView {
     pub since: Option<Millis>,
     /// How long it should take.
     pub expected_ms: i64,
+    /// Its window, if it has one.
+    pub window: Option<WindowView>,
     /// Its gate.
     pub gate: Vec<ConditionView>,
     /// Its verify, or the conditions of a soak.

@@ -15,6 +15,8 @@ use crate::plan::{Action, Plan, Step, StepId, Undo};
 pub struct Run {
     /// Time of the genesis entry.
     pub started: Millis,
+    /// Which date day 1 of the plan is, where somebody said it.
+    pub day_one: Option<jiff::civil::Date>,
     /// What tokens are made from.
     pub token_base: String,
     /// The steps, by number.
@@ -231,6 +233,8 @@ impl Run {
                 self.started = at;
                 self.token_base.clone_from(token_base);
             }
+            // Whoever wrote it has checked it; a date that is none leaves the calendar as it was.
+            Entry::DayOne { date } => self.day_one = date.parse().ok().or(self.day_one),
             Entry::EngineStarted { open, .. } => {
                 // Whatever was in flight when the last engine died may or may not have arrived.
                 for id in open {

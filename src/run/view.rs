@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use self::alerts::alerts;
+use self::calendar::Calendar;
 use self::call::call_view;
 use super::change::{self, Read};
 use super::core::Core;
@@ -15,13 +16,14 @@ use super::snapshot::{
 };
 use super::state::{CallRun, CallState, Job, RollbackRun, Run, action_of, definition};
 use super::watch::Ring;
-use super::{gate, job, local, moved, outage, rollback, stacks};
+use super::{gate, job, local, moved, outage, rollback, stacks, window};
 use crate::cloud::{CHECK_HEALTHY, Call, Millis, ServerAnswer, Value};
 use crate::plan::{Action, ConditionId, Limit, MonitorId, Role, Source, Stat, Step, Undo, format_ms};
 
 mod about;
 pub mod alerts;
 pub mod availability;
+mod calendar;
 pub mod call;
 mod traffic;
 mod undo;
@@ -60,6 +62,7 @@ pub fn snapshot(core: &Core, now: Millis, around: &Surroundings) -> Snapshot {
     let (plan, run) = (ctx.plan, ctx.run);
     let region = |role: Role| plan.regions.iter().find(|r| r.role == role).map_or(String::new(), |r| r.name.clone());
     let rollback_shown = ctx.watch.prepared.as_ref();
+    let calendar = Calendar::of(ctx);
     Snapshot {
         identity: Identity {
             drill: around.drill.is_some(),
@@ -77,12 +80,12 @@ pub fn snapshot(core: &Core, now: Millis, around: &Surroundings) -> Snapshot {
         },
         now,
         started: run.started,
-        day: day(ctx),
+        day: calendar.day(),
         days: plan.days,
         drill: around.drill.clone(),
         status: status(ctx),
         phases: phases(ctx),
-        steps: plan.steps.iter().enumerate().map(|(id, step)| step_view(ctx, id, step)).collect(),
+        steps: plan.steps.iter().enumerate().map(|(id, step)| step_view(ctx, &calendar, id, step)).collect(),
         current: run.next_step(),
         work: work(ctx),
         traffic: traffic::traffic(ctx),
@@ -104,12 +107,6 @@ pub fn snapshot(core: &Core, now: Millis, around: &Surroundings) -> Snapshot {
         verbs: verbs::verbs(ctx, around.drill.is_some()),
         result: result(ctx),
     }
-}
-
-/// Day of the run, from 1.
-#[must_use]
-pub fn day(ctx: Ctx<'_>) -> u32 {
-    u32::try_from((ctx.now - ctx.run.started) / 86_400_000).unwrap_or(0) + 1
 }
 
 fn status(ctx: Ctx<'_>) -> Status {
@@ -160,7 +157,7 @@ pub fn action_word(action: &Action) -> &'static str {
     }
 }
 
-fn step_view(ctx: Ctx<'_>, id: usize, step: &Step) -> StepView {
+fn step_view(ctx: Ctx<'_>, calendar: &Calendar, id: usize, step: &Step) -> StepView {
     let run = &ctx.run.steps[id];
     StepView {
         id: step.id.clone(),
@@ -179,6 +176,7 @@ fn step_view(ctx: Ctx<'_>, id: usize, step: &Step) -> StepView {
         expected_ms: step.expected_ms,
         started: run.started,
         ended: run.ended,
+        calendar: calendar.step(step, run),
     }
 }
 
@@ -221,6 +219,7 @@ fn work(ctx: Ctx<'_>) -> Option<WorkView> {
         state: state.state,
         since: state.ended,
         expected_ms: step.expected_ms,
+        window: window::view(ctx, step, None),
         gate: step.gate.iter().map(|id| condition(ctx, *id, true)).collect(),
         verify: conditions_of(step).iter().map(|id| condition(ctx, *id, false)).collect(),
         call: preview,
@@ -258,6 +257,7 @@ fn rollback_waits(ctx: Ctx<'_>, active: &RollbackRun) -> Option<WorkView> {
         state: if failure.is_some() { StepState::Failed } else { StepState::Pending },
         since: ctx.run.hold.as_ref().map(|hold| hold.since),
         expected_ms: step.map_or(0, |s| s.expected_ms),
+        window: None,
         gate: proof.iter().map(|id| condition(ctx, *id, true)).collect(),
         verify: step.map(conditions_of).unwrap_or_default().iter().map(|id| condition(ctx, *id, false)).collect(),
         call: step.and_then(|s| preview(ctx, &job, &s.action)),
@@ -330,6 +330,7 @@ fn job_view(ctx: Ctx<'_>, job: &Job) -> WorkView {
         state: if job.acted.is_some() { StepState::Verifying } else { StepState::Running },
         since: Some(job.acted.unwrap_or(job.started)),
         expected_ms: definition.map_or(0, |s| s.expected_ms),
+        window: definition.and_then(|s| window::view(ctx, s, Some(job.started))),
         gate: Vec::new(),
         verify: definition
             .map(conditions_of)

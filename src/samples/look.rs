@@ -38,6 +38,9 @@ pub fn look(folder: &Path, names: &[String]) -> Result<Kept, String> {
     Ok(kept)
 }
 
+/// How many copies this process has made: each has a name of its own.
+static ORDINAL: AtomicU32 = AtomicU32::new(0);
+
 /// A copy in a folder of its own, which goes with it.
 struct Copy {
     folder: PathBuf,
@@ -47,7 +50,6 @@ impl Copy {
     fn of(file: &Path) -> io::Result<Copy> {
         // Nothing is made for what is not there.
         File::open(file)?;
-        static ORDINAL: AtomicU32 = AtomicU32::new(0);
         let ordinal = ORDINAL.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("cutover-samples-{}-{ordinal}", process::id()));
         fs::create_dir(&folder)?;

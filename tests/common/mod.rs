@@ -80,6 +80,7 @@ fn step(id: &str, title: &str, phase: usize, day: u32, action: &str, state: Step
         expected_ms: 120_000,
         started: done.then_some(START),
         ended: done.then_some(START + 98_000),
+        calendar: CalendarView::default(),
     }
 }
 
@@ -221,6 +222,7 @@ pub fn calm() -> Snapshot {
             state: StepState::Pending,
             since: None,
             expected_ms: 120_000,
+            window: None,
             gate: vec![
                 condition("recordings lag max", "< 15m", "12s", 370_000, 300_000, Verdict::Pass),
                 condition("api from Germany p95", "< 20ms", "14ms", 370_000, 300_000, Verdict::Pass),

@@ -32,6 +32,7 @@ fn rollback_plan() -> Plan {
         title: id.into(),
         note: String::new(),
         action,
+        windows: Vec::new(),
         gate: Vec::new(),
         verify: Vec::new(),
         undo: Undo::Nothing,

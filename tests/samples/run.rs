@@ -95,6 +95,9 @@ async fn trouble_with_samples_is_one_advisory_and_changes_nothing_else() {
     assert!(kept.minutes.len() > 10, "while the other one kept what it saw: {}", kept.minutes.len());
 }
 
+/// What makes a database unreadable.
+type Spoil = fn(&Path);
+
 /// Every file of a folder whose name begins so, with what is in it.
 fn beginning(folder: &Path, name: &str) -> BTreeMap<String, Vec<u8>> {
     files(folder).into_iter().filter(|(file, _)| file.starts_with(name)).collect()
@@ -136,7 +139,6 @@ async fn without_an_engine_the_error_budget_is_what_the_last_one_showed() {
     }
 
     // What cannot be read costs the error budget, which is then unmeasured, and nothing else.
-    type Spoil = fn(&Path);
     let spoils: [Spoil; 3] = [
         |file| fs::write(file, vec![b'x'; 8_192]).unwrap(),
         |file| fs::remove_file(file).unwrap(),

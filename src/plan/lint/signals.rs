@@ -58,6 +58,18 @@ pub const LINTS: &[Lint] = &[
         check: Some(day_goes_back),
     },
     Lint {
+        name: "window-off-day",
+        rules: &[],
+        level: Level::Warning,
+        line: "The window of a step is shut on the date of its day",
+        why: "Outside its window a step waits, and everything behind it waits as well: a run that begins on another day of the week \
+              than the plan has in mind is late by days. It is found by `check PLAN --start DATE`, because only a date tells \
+              which day of the week a day of the plan is.",
+        wrong: "# cutover check medzen --start 2026-01-07, a Wednesday\n- {id: canary, day: 7, window: Sat-Sun 22:00-04:00 Europe/Berlin, ...}",
+        right: "# cutover check medzen --start 2026-01-05: day 7 is a Sunday\n- {id: canary, day: 7, window: Sat-Sun 22:00-04:00 Europe/Berlin, ...}",
+        check: None,
+    },
+    Lint {
         name: "route53-reserve",
         rules: &[6],
         level: Level::Warning,

@@ -11,7 +11,8 @@ use super::local;
 use super::node::{At, Data, Node};
 use super::order;
 use super::problem::show;
-use crate::plan::{Action, Phase, StackChange, StandIn, Step, StepId, Undo};
+use super::window;
+use crate::plan::{Action, Phase, StackChange, StandIn, Step, StepId, Undo, Window};
 
 /// What a step should take when the plan does not say, in milliseconds.
 pub const EXPECTED_MS: i64 = 300_000;
@@ -28,6 +29,8 @@ struct Draft<'n> {
     phase: usize,
     first_day: u32,
     last_day: u32,
+    /// The windows of its phase.
+    windows: Vec<Window>,
 }
 
 /// Reads `phases:`. The steps come back in running order; a step that is wrong is missing from them, and
@@ -85,12 +88,14 @@ fn phases<'n>(cx: &mut Context, sections: &[&'n Node], days: u32) -> (Vec<Phase>
         let title = f.maybe(cx, "title", Context::words);
         // Without its days a phase spans the plan, so that its steps are not reported for being outside.
         let (first_day, last_day) = f.need(cx, "days", |cx, n| day_range(cx, n, days)).unwrap_or((1, days));
+        let windows = f.maybe(cx, "window", window::read).unwrap_or_default();
         let steps = f.need(cx, "steps", |cx, n| cx.list(n)).unwrap_or_default();
         f.finish(cx);
         for node in steps {
             let drafted = draft(cx, node, drafts.len());
             if let Some((id_at, id)) = drafted {
-                drafts.push(Draft { node, id, id_at, phase: phases.len(), first_day, last_day });
+                let windows = windows.clone();
+                drafts.push(Draft { node, id, id_at, phase: phases.len(), first_day, last_day, windows });
             }
         }
         let id = id.map_or_else(String::new, |(_, id)| id);
@@ -202,6 +207,7 @@ fn step(r: &mut Reader<'_>, draft: &Draft<'_>, own: StepId, needs: Vec<StepId>) 
         cx.error(n.at, format!("day {day} is outside its phase, which has the days {first}–{last}"));
         None
     });
+    let windows = f.maybe(&mut r.cx, "window", window::read).unwrap_or_else(|| draft.windows.clone());
     let undo = common.kind.and_then(|(kind, at)| actions::undo(r, &mut f, kind, at));
     if common.kind.is_none() {
         f.get(&mut r.cx, "undo");
@@ -209,7 +215,8 @@ fn step(r: &mut Reader<'_>, draft: &Draft<'_>, own: StepId, needs: Vec<StepId>) 
     // What takes a step back may use what the step gave.
     refuse_later(&mut r.cx, used, own + 1);
     f.finish(&mut r.cx);
-    common.into_step(draft.phase, day.unwrap_or(draft.first_day), needs, undo?)
+    let step = common.into_step(draft.phase, day.unwrap_or(draft.first_day), needs, undo?)?;
+    Some(Step { windows, ..step })
 }
 
 /// Refuses the outputs, from the `used`th on, of a step that is not before `limit` in the running order.
@@ -290,6 +297,7 @@ impl Common {
             day,
             title: self.title?,
             note: self.note,
+            windows: Vec::new(),
             gate: self.gate,
             verify: self.verify,
             undo,

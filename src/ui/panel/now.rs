@@ -131,6 +131,11 @@ fn head(lines: &mut Vec<Line<'static>>, snapshot: &Snapshot, work: &WorkView, th
     let mut paragraph = |content: &str, style| {
         lines.extend(text::wrap(content, width).into_iter().map(|part| Line::styled(part, style)));
     };
+    // While the step is shut out, what blocks it says so.
+    if let Some(window) = work.window.as_ref().filter(|window| window.open || work.state != StepState::Pending) {
+        let style = if window.fits == Some(false) { theme.caution() } else { theme.dim() };
+        paragraph(&format!("window {}: {}", window.text, window.words), style);
+    }
     if let Status::Held { reason, by, .. } = &snapshot.status {
         paragraph(&format!("held by {by}: {reason}"), theme.caution());
     }
