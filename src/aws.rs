@@ -165,7 +165,7 @@ impl Aws {
             }
             Query::HealthCheck { id } => checks::read(&self.inner.route53, id).await.map(Answer::HealthCheck),
             Query::Credentials => self.inner.keys.expire().await.map(|expires| Answer::Credentials { expires }),
-            Query::File { .. } | Query::DoneIf { .. } => Err(errors::refused("no service is asked that".to_owned())),
+            Query::File { .. } | Query::DoneIf { .. } => Err(errors::refused("no service is asked that")),
             Query::Poll(index) => match groups.get(*index) {
                 Some(group) => self.poll(plan, group).await,
                 None => Err(errors::refused(format!("there is no poll group {index}"))),

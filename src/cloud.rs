@@ -521,6 +521,7 @@ pub type CallId = u64;
 
 /// What the core wants done. Effects are released only when every entry before them is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "an effect lives for a moment, and most are small")]
 pub enum Effect {
     /// Read something.
     Ask(Query),

@@ -1,7 +1,5 @@
 //! Every lint has a plan that trips it and one that does not, and every name that can be told is in the catalogue.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind};
 use std::path::Path;

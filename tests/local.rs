@@ -51,7 +51,7 @@ impl Machine {
 }
 
 fn script(text: &str, change: impl FnOnce(&mut Call)) -> Call {
-    let script_sha256 = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+    let script_sha256 = Sha256::digest(text).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     let mut call = Call::RunScript {
         job: "step".into(),
         script_sha256,
@@ -345,13 +345,13 @@ async fn a_request_that_changes_nothing_is_made_again_until_it_is_as_expected() 
 async fn a_request_whose_answer_was_lost_may_have_been_taken() {
     let machine = Machine::new();
     let (port, _asked) = server(vec![""]).await;
-    let post = |port| request(port, |request| request.method = "POST".into());
-    let why = machine.local.send(1, &post(port), None).await.unwrap_err();
+    let posted = |port| request(port, |request| request.method = "POST".into());
+    let why = machine.local.send(1, &posted(port), None).await.unwrap_err();
     assert_eq!(why.kind, FailureKind::Unknown, "{why:?}");
     let nobody = {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         listener.local_addr().unwrap().port()
     };
-    let why = machine.local.send(2, &post(nobody), None).await.unwrap_err();
+    let why = machine.local.send(2, &posted(nobody), None).await.unwrap_err();
     assert_eq!((why.kind, why.message.as_str()), (FailureKind::Refused, "not sent: refused"));
 }

@@ -26,7 +26,7 @@ pub async fn make(request: &HttpCall, secrets: &Secrets, output: &Output) -> Res
         let result = once(request, secrets, output).await;
         match &result {
             Err(failure) if Instant::now() + AGAIN < until => {
-                output.line(&format!("again in {}s: {}", AGAIN.as_secs(), failure.message))
+                output.line(&format!("again in {}s: {}", AGAIN.as_secs(), failure.message));
             }
             _ => return result,
         }

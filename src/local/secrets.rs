@@ -30,12 +30,12 @@ impl Secrets {
     pub fn of_environment(names: &[String]) -> Secrets {
         let value = |name: &str| Some((name.to_owned(), std::env::var(name).ok().filter(|value| !value.is_empty())?));
         let values: BTreeMap<String, String> = names.iter().filter_map(|name| value(name)).collect();
-        Secrets::of(values, OWN.iter().filter_map(|name| value(name)).collect())
+        Secrets::of(values, &OWN.iter().filter_map(|name| value(name)).collect())
     }
 
-    fn of(values: BTreeMap<String, String>, own: BTreeMap<String, String>) -> Secrets {
+    fn of(values: BTreeMap<String, String>, own: &BTreeMap<String, String>) -> Secrets {
         let mut patterns: Vec<(String, String)> = Vec::new();
-        for (name, value) in values.iter().chain(&own) {
+        for (name, value) in values.iter().chain(own) {
             // Output comes line by line, so a key of many lines is known by each of them.
             let lines = value.lines().filter(|line| value.lines().count() > 1 && line.len() > BYTES_MIN + 2);
             let forms = [value.clone(), escaped(value), percent_encoded(value)].into_iter().chain(lines.map(str::to_owned));
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn secrets(values: &[(&str, &str)]) -> Secrets {
-        Secrets::of(values.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(), BTreeMap::new())
+        Secrets::of(values.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(), &BTreeMap::new())
     }
 
     #[test]

@@ -256,17 +256,15 @@ fn unedited(plan: &Plan, file: &str, edits: &[Edited], steps: &[StepId], read: &
     let behind = |from: usize| edits[from..].iter().find(|edit| !steps.contains(&edit.step));
     match newest {
         _ if edits[first].before == now => Ok(None),
-        Some(newest) if newest >= first => match behind(newest).or_else(|| behind(first)) {
-            Some(other) => {
+        Some(newest) if newest >= first => {
+            if let Some(other) = behind(newest).or_else(|| behind(first)) {
                 let other = &plan.steps[other.step].id;
-                Err(format!("{file} was edited by '{other}' since: take that back first"))
+                return Err(format!("{file} was edited by '{other}' since: take that back first"));
             }
-            None => {
-                let Edited { before, after, splices, .. } = &edits[newest];
-                let (before, after) = (after.clone(), before.clone());
-                Ok(Some(Call::EditFile { file: file.to_owned(), before, after, splices: edit::inverse(splices) }))
-            }
-        },
+            let Edited { before, after, splices, .. } = &edits[newest];
+            let (before, after) = (after.clone(), before.clone());
+            Ok(Some(Call::EditFile { file: file.to_owned(), before, after, splices: edit::inverse(splices) }))
+        }
         _ => Err(format!("{file} was changed since by somebody else: nothing in it is put back")),
     }
 }

@@ -29,6 +29,9 @@ impl Accepted {
     }
 }
 
+/// Region and stack → names of outputs, each with what a stand-in says of it.
+type Named = BTreeMap<(String, String), Vec<(String, Option<String>)>>;
+
 /// All stacks of all regions.
 #[derive(Debug, Clone)]
 pub(super) struct Stacks {
@@ -37,7 +40,7 @@ pub(super) struct Stacks {
     stack_ms: i64,
     slots: Vec<Slot>,
     /// Region and stack → its outputs, and what a stand-in of the plan says of each.
-    named: BTreeMap<(String, String), Vec<(String, Option<String>)>>,
+    named: Named,
     /// Token → the call that came with it and what it was answered (rule 22).
     tokens: BTreeMap<String, (Call, String)>,
 }
@@ -205,7 +208,7 @@ impl Stack {
 }
 
 /// The outputs of the stacks that the plan's steps apply, with what stand-ins say of them.
-fn named(plan: &Plan) -> BTreeMap<(String, String), Vec<(String, Option<String>)>> {
+fn named(plan: &Plan) -> Named {
     let mut named = BTreeMap::new();
     for step in plan.steps.iter().chain(plan.rollbacks.iter().flat_map(|rollback| &rollback.steps)) {
         let Action::Stack(StackAction { region, name, change: StackChange::Apply { outputs, .. } }) = &step.action else {

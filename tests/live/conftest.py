@@ -163,6 +163,7 @@ QUICK = {
     "every-metric": "1s",
     "every-probe": "1s",
     "every-vantage": "60s",
+    "cutover-window": "daily 00:00-24:00 UTC",
     "canary-requests": '"10"',
     "half-requests": '"10"',
     "lag-over": "60s",

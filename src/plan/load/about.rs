@@ -115,13 +115,11 @@ fn amount(cx: &mut Context, node: &Node) -> Read<i64> {
         Data::Text(_) => cx.text(node)?,
         _ => return cx.mismatch(node, "an amount such as `12.34`"),
     };
-    match value::decimal(&text).filter(|micros| micros % 10_000 == 0 && *micros >= 0) {
-        Some(micros) => Some(micros / 10_000),
-        None => {
-            cx.error(node.at, format!("`{}` is no amount: write it as in `12.34`", show(&text)));
-            None
-        }
+    let amount = value::decimal(&text).filter(|micros| micros % 10_000 == 0 && *micros >= 0).map(|micros| micros / 10_000);
+    if amount.is_none() {
+        cx.error(node.at, format!("`{}` is no amount: write it as in `12.34`", show(&text)));
     }
+    amount
 }
 
 /// `escalation:`.

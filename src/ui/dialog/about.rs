@@ -14,9 +14,14 @@ use crate::ui::theme::Theme;
 pub fn popup(snapshot: &Snapshot, theme: &Theme, width: usize) -> Popup {
     let about = &snapshot.about;
     let mut lines = Vec::new();
-    let sections: [fn(&AboutView, &Snapshot, &Theme, usize) -> Vec<Line<'static>>; 5] = [escalation, success, risks, cost, parts];
+    let sections = [
+        escalation(about, snapshot, theme, width),
+        success(about, theme, width),
+        risks(about, snapshot, theme, width),
+        cost(about, theme, width),
+        parts(about, theme, width),
+    ];
     for section in sections {
-        let section = section(about, snapshot, theme, width);
         if !section.is_empty() && !lines.is_empty() {
             lines.push(Line::default());
         }
@@ -63,7 +68,7 @@ fn escalation(about: &AboutView, snapshot: &Snapshot, theme: &Theme, width: usiz
     lines
 }
 
-fn success(about: &AboutView, _: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+fn success(about: &AboutView, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     if about.success.is_empty() {
         return Vec::new();
     }
@@ -104,7 +109,7 @@ fn risks(about: &AboutView, snapshot: &Snapshot, theme: &Theme, width: usize) ->
     lines
 }
 
-fn cost(about: &AboutView, _: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+fn cost(about: &AboutView, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     let Some(cost) = &about.cost else { return Vec::new() };
     let mut lines = vec![Line::styled(format!("cost of a month in {}", cost.currency), theme.strong())];
     let row = |name: &str, before: i64, after: i64| {
@@ -121,7 +126,7 @@ fn cost(about: &AboutView, _: &Snapshot, theme: &Theme, width: usize) -> Vec<Lin
     lines
 }
 
-fn parts(about: &AboutView, _: &Snapshot, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+fn parts(about: &AboutView, theme: &Theme, width: usize) -> Vec<Line<'static>> {
     if about.parts.is_empty() {
         return Vec::new();
     }
