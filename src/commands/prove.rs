@@ -314,7 +314,8 @@ impl Survey<'_> {
         #[expect(clippy::cast_precision_loss, reason = "quotas are far below 2^53")]
         match answer.map(|answer| answer.pointer("/Quota/Value").and_then(serde_json::Value::as_f64)) {
             Ok(Some(value)) if value >= least as f64 => (Verdict::Proved, format!("{value}, enough ({least})")),
-            Ok(Some(value)) => (Verdict::Refuted, format!("{value}, too small ({least})")),
+            // A step of the plan looks at it and may ask for more, so the plan does not take it for granted.
+            Ok(Some(value)) => (Verdict::NotProved, format!("{value} is too small ({least}) today")),
             Ok(None) => (Verdict::NotProved, "the answer has no value".into()),
             Err(why) => (Verdict::NotProved, why.message),
         }

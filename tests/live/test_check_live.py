@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloud import API, FRANKFURT, IRELAND
+from test_signals import small_letters
 
 MUTATING = re.compile(r"^(Create|Put|Update|Delete|Change|Execute|PUT|DELETE)|^POST /(?!$)")
 CERTIFICATE_PARAMETER = """
@@ -57,7 +58,6 @@ def world(tmp_path, fill_in, emulator, seat, proxy, zone, feed):
     emulator.make_stack("small-ireland", IRELAND)
     emulator.put_weighted_records(zone, {("frankfurt", FRANKFURT): 0, ("ireland", IRELAND): 100})
     check = emulator.make_health_check()
-    # The emulators' own certificates have ids like any other.
     certificate = emulator.client("acm", FRANKFURT).request_certificate(DomainName=API)["CertificateArn"]
     feed.publish("errors", FRANKFURT, "Proved/Api", "ErrorPercent", {}, 0)
     lag = {"SourceBucket": "proved-ireland", "DestinationBucket": "proved-frankfurt", "RuleId": "to-frankfurt"}
@@ -114,6 +114,7 @@ def test_a_zone_that_is_not_there(world):
 
 
 def test_a_health_check_that_is_disabled_and_one_that_is_not_there(world):
+    world.proxy.stand_in = small_letters
     route53 = world.emulator.client("route53")
     route53.update_health_check(HealthCheckId=world.check, Disabled=True)
     world.refuted("health check", world.check, "disabled", "counts as healthy")
@@ -158,9 +159,9 @@ def test_a_secret_that_is_not_there(world):
     world.refuted("secret", "PROVED_TOKEN", "not in the environment")
 
 
-def test_a_template_that_cannot_be_read(world, tmp_path):
-    rule = world.proxy
-    rule.stand_in = lambda call, body, forward: (
+def test_a_template_that_cannot_be_read(world):
+    # The emulator reads whatever it is given.
+    world.proxy.stand_in = lambda call, body, forward: (
         400,
         [("Content-Type", "text/xml")],
         b"<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>Template format error</Message></Error>"
