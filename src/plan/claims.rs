@@ -155,7 +155,9 @@ pub fn claims(plan: &Plan) -> Vec<Claim> {
         let users = all_steps(plan).filter(|step| uses_secret(step, name)).map(|step| format!("step {}", step.id));
         let users: Vec<String> = users.collect();
         found.add(Subject::Secret(name.clone()), "", "the plan's secrets");
-        users.iter().for_each(|by| found.add(Subject::Secret(name.clone()), "", by));
+        for by in users {
+            found.add(Subject::Secret(name.clone()), "", &by);
+        }
     }
     found.0.into_iter().map(|((about, region), named_by)| Claim { about, region, named_by }).collect()
 }
@@ -207,7 +209,9 @@ fn values(plan: &Plan) -> Vec<(String, String)> {
                 }
             }
             Action::Stack(StackAction { change: StackChange::Apply { parameters, .. }, .. }) => {
-                parameters.values().for_each(|value| say(&value.to_string()));
+                for value in parameters.values() {
+                    say(&value.to_string());
+                }
             }
             Action::HealthCheck(check) => say(&check.id),
             Action::Switch(switch) => say(&switch.health_check),
@@ -267,9 +271,11 @@ fn stacks(plan: &Plan, found: &mut Found) {
     }
     for (region, (names, by)) in services {
         let known = |name: &String| SERVICES.iter().find(|(of, _)| of == name).map(|(_, service)| (*service).to_owned());
-        let names: BTreeSet<String> = names.iter().filter_map(known).collect();
-        if !names.is_empty() {
-            by.iter().for_each(|by| found.add(Subject::Services(names.iter().cloned().collect()), region, by));
+        let services: BTreeSet<String> = names.iter().filter_map(known).collect();
+        if !services.is_empty() {
+            for by in by {
+                found.add(Subject::Services(services.iter().cloned().collect()), region, &by);
+            }
         }
     }
 }
@@ -307,7 +313,7 @@ fn records(plan: &Plan, found: &mut Found) {
                     siblings.shifted.get_or_insert_with(|| step.id.clone());
                 }
                 for (set, _) in weights {
-                    siblings.need(&Some(set.clone()), &step.id);
+                    siblings.need(Some(set.clone()), &step.id);
                 }
             }),
             Action::Records(Records { zone, put, remove }) => {
@@ -321,8 +327,12 @@ fn records(plan: &Plan, found: &mut Found) {
                     let remove = remove.iter().filter(|k| k.name == name && k.kind == kind).map(|k| k.set.clone());
                     let remove: Vec<Option<String>> = remove.collect();
                     group(zone, name, kind, &mut |siblings| {
-                        remove.iter().for_each(|set| siblings.need(set, &step.id));
-                        put.iter().for_each(|record| siblings.make(&record.set, &step.id));
+                        for set in &remove {
+                            siblings.need(set.clone(), &step.id);
+                        }
+                        for record in &put {
+                            siblings.make(record.set.clone(), &step.id);
+                        }
                         if siblings.first.is_none() && siblings.shifted.is_none() {
                             let put = put.iter().map(|record| (*record).clone()).collect();
                             siblings.first = Some((step.id.clone(), put, remove.clone()));
@@ -337,20 +347,22 @@ fn records(plan: &Plan, found: &mut Found) {
         found.add(Subject::Zone(zone), "", &by);
     }
     for (siblings, named_by) in groups.into_values() {
-        named_by.iter().for_each(|by| found.add(Subject::Records(siblings.clone()), "", by));
+        for by in named_by {
+            found.add(Subject::Records(siblings.clone()), "", &by);
+        }
     }
 }
 
 impl Siblings {
-    fn need(&mut self, set: &Option<String>, step: &str) {
-        if !self.made.contains_key(set) {
-            self.needed.entry(set.clone()).or_insert_with(|| step.to_owned());
+    fn need(&mut self, set: Option<String>, step: &str) {
+        if !self.made.contains_key(&set) {
+            self.needed.entry(set).or_insert_with(|| step.to_owned());
         }
     }
 
-    fn make(&mut self, set: &Option<String>, step: &str) {
-        if !self.needed.contains_key(set) {
-            self.made.entry(set.clone()).or_insert_with(|| step.to_owned());
+    fn make(&mut self, set: Option<String>, step: &str) {
+        if !self.needed.contains_key(&set) {
+            self.made.entry(set).or_insert_with(|| step.to_owned());
         }
     }
 }

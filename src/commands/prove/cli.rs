@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// Longest time of one call. A list of many pages is one call.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// Calls at the same time: each is a process that takes a second to start.
 const AT_ONCE: usize = 2;
 

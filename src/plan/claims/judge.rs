@@ -84,6 +84,9 @@ fn mixed(records: &[RecordSet]) -> Option<String> {
     (records.len() > 1 && ttls.len() > 1).then(|| format!("siblings have several times to live: {ttls:?}"))
 }
 
+/// Namespace, name and dimensions (sorted) of a metric.
+pub type MetricNamed = (String, String, Vec<(String, String)>);
+
 /// A health check as it was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckSeen {
@@ -96,7 +99,7 @@ pub struct CheckSeen {
     /// The region of the alarm that it follows, if it does.
     pub alarm_region: Option<String>,
     /// Namespace, metric name and dimensions (sorted) of that alarm, where Route 53 tells them.
-    pub metric: Option<(String, String, Vec<(String, String)>)>,
+    pub metric: Option<MetricNamed>,
 }
 
 /// A health check; `None` when it is not there. `switch` is the one of the plan that it has to follow.
