@@ -39,6 +39,7 @@ mod place;
 mod records;
 mod silence;
 mod stacks;
+pub mod survey;
 
 /// Time-out of TCP connect and TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

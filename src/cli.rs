@@ -145,11 +145,15 @@ pub struct Check {
     /// Which date day 1 shall be, such as 2026-01-10: warns of steps whose window does not open on their day.
     #[arg(long, value_name = "DATE")]
     pub start: Option<jiff::civil::Date>,
+    /// Prove the plan against the account too, with reading calls only: what is as the plan takes it to be, what is not,
+    /// and what nobody can say. Ends with 3 when something is refuted.
+    #[arg(long)]
+    pub live: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
     /// Say what a lint is about and why it bites, with an example; without a name, list all of them.
-    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["plan", "json"])]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["plan", "json", "live"])]
     pub explain: Option<String>,
 }
 

@@ -17,6 +17,7 @@ pub mod log;
 pub mod open;
 pub mod place;
 pub mod probe;
+pub mod prove;
 pub mod record;
 pub mod rollback;
 pub mod run;

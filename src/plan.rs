@@ -24,6 +24,7 @@ pub use self::window::Window;
 
 pub mod about;
 pub mod action;
+pub mod claims;
 pub mod dns;
 pub mod drill;
 pub mod heartbeat;

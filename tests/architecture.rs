@@ -95,6 +95,7 @@ const RULES: &[Rule] = &[
             "sim::RULES_VERSION",
             "aws::Aws",
             "aws::metadata_region",
+            "aws::survey",
         ],
         SDK_AND_SCREEN,
     ),

@@ -120,7 +120,11 @@ impl Silence {
 }
 
 /// Looks for a metric where it is read, and if it is not there in the other regions.
-async fn find(client: &impl Fn(&str) -> Client, (region, regions): (&str, &[&str]), metric: &Metric) -> Result<Listed, Failure> {
+pub(super) async fn find(
+    client: &impl Fn(&str) -> Client,
+    (region, regions): (&str, &[&str]),
+    metric: &Metric,
+) -> Result<Listed, Failure> {
     if is_listed(&client(region), metric).await? {
         return Ok(Listed::Here);
     }

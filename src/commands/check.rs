@@ -6,7 +6,7 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::json;
 
-use super::Ends;
+use super::{Ends, prove};
 use crate::cli::Check;
 use crate::exit::{Exit, Failed};
 use crate::plan::about::{CostSum, money, percent};
@@ -17,10 +17,10 @@ use crate::plan::{HeartbeatTo, MonitorId, Plan, Quantity, Step, Unit, format_ms}
 use crate::run::budget::{Budget, Cadences, budget};
 use crate::run::window;
 
-/// Checks a plan.
+/// Checks a plan, with `--live` against its account too.
 ///
 /// # Errors
-/// Exit code 3 with every problem.
+/// Exit code 3 with every problem, 7 with credentials of another account.
 pub async fn check(args: &Check) -> Ends {
     if let Some(name) = &args.explain {
         return explain(name);
@@ -32,9 +32,11 @@ pub async fn check(args: &Check) -> Ends {
             Ok(loaded) => {
                 let budget = budget(&loaded.plan);
                 let warnings = warnings(path, args.start, &loaded, &budget).await;
+                let proof = if args.live { Some(Box::pin(prove::prove(&loaded.plan)).await?) } else { None };
+                let ok = proof.as_ref().is_none_or(prove::Proof::is_good);
                 (
-                    true,
-                    json!({ "ok": true, "plan": loaded.plan.name, "hash": loaded.plan.manifest.hash, "errors": [],
+                    ok,
+                    json!({ "ok": ok, "live": proof.as_ref().map(prove::Proof::json), "plan": loaded.plan.name, "hash": loaded.plan.manifest.hash, "errors": [],
                             "commands": commands(&loaded.plan), "heartbeat": heartbeat(&loaded.plan),
                             "warnings": warnings.iter().map(problem).collect::<Vec<_>>(), "api": api(&budget) }),
                 )
@@ -88,6 +90,14 @@ pub async fn check(args: &Check) -> Ends {
     }
     if plan.steps.is_empty() {
         return Err(Failed::new(Exit::PlanInvalid, "the plan has no steps"));
+    }
+    if args.live {
+        let proof = Box::pin(prove::prove(plan)).await?;
+        println!();
+        for line in proof.table() {
+            println!("{}", line.trim_end());
+        }
+        return Ok(if proof.is_good() { Exit::Done } else { Exit::PlanInvalid });
     }
     Ok(Exit::Done)
 }

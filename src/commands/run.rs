@@ -198,7 +198,10 @@ pub async fn open(
 }
 
 /// Refuses credentials of another account. Returns the identity's ARN.
-async fn guard(aws: &Aws, plan: &Plan) -> Result<String, Failed> {
+///
+/// # Errors
+/// Exit code 7; nothing but `GetCallerIdentity` was called.
+pub async fn guard(aws: &Aws, plan: &Plan) -> Result<String, Failed> {
     let identity = aws.identity().await.map_err(|failure| {
         let hint = match failure.kind {
             FailureKind::Credentials => "log in (for example with aws sso login), then try again",

@@ -31,7 +31,7 @@ mod stacks;
 mod subject;
 mod template;
 mod weights;
-mod zones;
+pub(super) mod zones;
 
 /// One lint.
 #[derive(Debug)]

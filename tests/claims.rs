@@ -1,0 +1,178 @@
+//! What a plan takes for granted about its account, from the plan alone, and what an answer means.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+use cutover::plan::claims::judge::{CheckSeen, health_check, records, stack};
+use cutover::plan::claims::{Claim, First, Siblings, Subject, Verdict, claims, switch_of};
+use cutover::plan::{Plan, RecordSet};
+
+fn medzen() -> Plan {
+    cutover::builtin::find("medzen").unwrap_or_else(|_| panic!("medzen is a plan")).plan
+}
+
+fn about(claims: &[Claim], wanted: impl Fn(&Subject) -> bool) -> Vec<&Claim> {
+    claims.iter().filter(|claim| wanted(&claim.about)).collect()
+}
+
+fn siblings(plan: &Plan, name: &str) -> Siblings {
+    let found = claims(plan).into_iter().find_map(|claim| match claim.about {
+        Subject::Records(of) if of.name == name => Some(of),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+#[test]
+fn a_stack_is_expected_as_its_first_step_finds_it() {
+    let claims = claims(&medzen());
+    let first = |name: &str| {
+        let found = about(&claims, |about| matches!(about, Subject::Stack(of, _) if of == name));
+        assert_eq!(found.len(), 1, "{name}");
+        let Subject::Stack(_, first) = &found[0].about else { panic!("a stack") };
+        (first.clone(), found[0].region.clone())
+    };
+    assert_eq!(first("medzen-chime-sdk-eu-west-1"), (First::Watched, "eu-west-1".to_owned()));
+    let frankfurt = about(&claims, |about| matches!(about, Subject::Stack(_, First::Applied(step)) if step == "stack-chime"));
+    // A rollback deletes it too, but only after it was made; and a monitor watches it.
+    assert_eq!(frankfurt.len(), 1);
+    assert!(frankfurt[0].named_by.contains("step full/full-delete-chime"), "{:?}", frankfurt[0].named_by);
+    assert!(frankfurt[0].named_by.contains("monitor chime-frankfurt"), "{:?}", frankfurt[0].named_by);
+    // Every stack step has its template looked at.
+    assert!(about(&claims, |about| matches!(about, Subject::Template(..))).len() >= 6);
+}
+
+#[test]
+fn a_status_is_judged_by_what_the_plan_does_first() {
+    let applied = First::Applied("make".into());
+    let deleted = First::Deleted("drop".into());
+    for (first, status, verdict, word) in [
+        (&applied, None, Verdict::Proved, "not there yet, step make creates it"),
+        (&applied, Some("CREATE_COMPLETE"), Verdict::Proved, "step make updates it"),
+        (&applied, Some("ROLLBACK_COMPLETE"), Verdict::Refuted, "cannot change it"),
+        (&applied, Some("UPDATE_IN_PROGRESS"), Verdict::Refuted, "cannot change it"),
+        (&deleted, None, Verdict::Refuted, "step drop deletes it"),
+        (&deleted, Some("ROLLBACK_COMPLETE"), Verdict::Proved, "step drop deletes it"),
+        (&First::Watched, None, Verdict::Refuted, "no step creates it"),
+        (&First::Watched, Some("DELETE_FAILED"), Verdict::Refuted, "not usable"),
+        (&First::WatchedAbsent, None, Verdict::Proved, "as its conditions want it"),
+    ] {
+        let (judged, why) = stack(first, status);
+        assert_eq!(judged, verdict, "{first:?} {status:?}: {why}");
+        assert!(why.contains(word), "{why}");
+    }
+}
+
+#[test]
+fn records_that_an_earlier_step_makes_need_not_be_there() {
+    let plan = medzen();
+    let europe = siblings(&plan, "eu.api.medzenhealth.app");
+    assert_eq!(europe.needed, [].into());
+    assert_eq!(europe.made.get(&None).map(String::as_str), Some("europe-record"));
+    assert_eq!(europe.made.get(&Some("eu-central-1-primary".into())).map(String::as_str), Some("weights-zero"));
+    assert_eq!(records(&europe, &[]).0, Verdict::Proved);
+}
+
+fn weighted(set: &str, weight: u8, ttl: u32) -> RecordSet {
+    RecordSet {
+        name: "api.example.net".into(),
+        kind: "A".into(),
+        set: Some(set.into()),
+        weight: Some(weight),
+        ttl: Some(ttl),
+        values: vec!["10.0.0.1".into()],
+        alias: None,
+        health_check: None,
+    }
+}
+
+#[test]
+fn records_are_refuted_by_what_is_missing_left_over_mixed_or_not_as_believed() {
+    let mut claim = Siblings { name: "api.example.net".into(), kind: "A".into(), ..Siblings::default() };
+    claim.needed = [(Some("a".to_owned()), "half".to_owned()), (Some("b".to_owned()), "half".to_owned())].into();
+    claim.shifted = Some("half".into());
+    let (a, b) = (weighted("a", 0, 60), weighted("b", 100, 60));
+    let judge = |claim: &Siblings, found: &[RecordSet]| records(claim, found);
+    assert_eq!(judge(&claim, &[a.clone(), b.clone()]).0, Verdict::Proved);
+    let refuted = |claim: &Siblings, found: &[RecordSet], word: &str| {
+        let (verdict, why) = judge(claim, found);
+        assert_eq!(verdict, Verdict::Refuted, "{why}");
+        assert!(why.contains(word), "{why}");
+    };
+    refuted(&claim, std::slice::from_ref(&a), "the set b is not there, but step half needs it");
+    refuted(&claim, &[a.clone(), b.clone(), weighted("c", 1, 60)], "the set c is there too");
+    refuted(&claim, &[a.clone(), weighted("b", 100, 300)], "several times to live");
+    let simple = RecordSet { set: None, weight: None, ..a.clone() };
+    refuted(&claim, &[a.clone(), b.clone(), simple.clone()], "simple and weighted");
+    let believing = Siblings { believed: vec![weighted("b", 50, 60)], ..claim.clone() };
+    refuted(&believing, &[a.clone(), b.clone()], "the plan's drill begins with");
+    // What a first change leaves beside what it puts.
+    let put = Siblings { first: Some(("begin".into(), vec![a.clone()], vec![])), ..Siblings::default() };
+    refuted(&put, std::slice::from_ref(&simple), "after step begin: simple and weighted");
+    let removed = Siblings { first: Some(("begin".into(), vec![a], vec![None])), ..Siblings::default() };
+    assert_eq!(judge(&removed, &[simple]).0, Verdict::Proved);
+}
+
+#[test]
+fn a_health_check_has_to_be_there_to_count_and_to_follow_the_switch() {
+    let plan = medzen();
+    let id = about(&claims(&plan), |about| matches!(about, Subject::HealthCheck(_)))[0].about.clone();
+    let Subject::HealthCheck(id) = id else { panic!("a health check") };
+    let switch = switch_of(&plan, &id).unwrap();
+    let metric = Some((switch.namespace.clone(), switch.metric.clone(), switch.dimensions.clone()));
+    let good = CheckSeen { alarm_region: Some("eu-west-1".into()), metric, ..CheckSeen::default() };
+    assert_eq!(health_check(Some(&good), Some(switch)).0, Verdict::Proved);
+    assert_eq!(health_check(None, None).0, Verdict::Refuted);
+    assert_eq!(health_check(Some(&CheckSeen { disabled: true, ..good.clone() }), None).0, Verdict::Refuted);
+    assert_eq!(health_check(Some(&CheckSeen { inverted: true, ..good.clone() }), None).0, Verdict::Refuted);
+    let untold = CheckSeen { metric: None, ..good.clone() };
+    assert_eq!(health_check(Some(&untold), Some(switch)).0, Verdict::NotProved);
+    let elsewhere = CheckSeen { alarm_region: Some("us-east-1".into()), ..good };
+    assert_eq!(health_check(Some(&elsewhere), Some(switch)).0, Verdict::Refuted);
+}
+
+#[test]
+fn the_placeholders_of_medzen_are_all_found() {
+    let claims = claims(&medzen());
+    let mut found: Vec<String> = Vec::new();
+    for claim in &claims {
+        if let Subject::Placeholder(value, _) = &claim.about {
+            assert!(!claim.named_by.is_empty());
+            found.push(value.clone());
+        }
+    }
+    for wanted in [
+        "Z1234567890ABC",
+        "d-frankfurt000.execute-api.eu-central-1.amazonaws.com",
+        "d-ireland00000.execute-api.eu-west-1.amazonaws.com",
+        "d-capetown0000.execute-api.af-south-1.amazonaws.com",
+        "5f0a1d2c-0000-4000-8000-000000000001",
+        "arn:aws:acm:eu-central-1:558069890522:certificate/00000000-0000-0000-0000-000000000000",
+        "arn:aws:acm:af-south-1:558069890522:certificate/00000000-0000-0000-0000-000000000000",
+        "203.0.113.40",
+    ] {
+        assert!(found.iter().any(|value| value == wanted), "{wanted} is not among {found:?}");
+    }
+}
+
+#[test]
+fn what_monitors_and_scripts_name_is_looked_up_where_it_is() {
+    let claims = claims(&medzen());
+    let regions = |wanted: &dyn Fn(&Subject) -> bool| -> Vec<String> {
+        about(&claims, wanted).iter().map(|claim| claim.region.clone()).collect()
+    };
+    // Replication's latency is published where the copies go, so each bucket's region is known from one direction.
+    let bucket = |name: &str| regions(&|about| matches!(about, Subject::Bucket(of) if of == name));
+    assert_eq!(bucket("medzen-meeting-recordings-558069890522"), ["eu-west-1"]);
+    assert_eq!(bucket("medzen-meeting-recordings-eu-central-1"), ["eu-central-1"]);
+    assert_eq!(regions(&|about| matches!(about, Subject::Quota(_, code, 100) if code == "L-3032A538")), ["eu-central-1"]);
+    assert_eq!(regions(&|about| matches!(about, Subject::Metric(_, name, _) if name == "ReplicaLag")), ["eu-central-1"]);
+    assert_eq!(about(&claims, |about| matches!(about, Subject::Program(name) if name == "aws")).len(), 1);
+    let frankfurt = about(&claims, |about| matches!(about, Subject::Services(_)));
+    let frankfurt = frankfurt.iter().find(|claim| claim.region == "eu-central-1").unwrap();
+    let Subject::Services(names) = &frankfurt.about else { panic!("services") };
+    for name in ["apigateway", "lambda", "rds", "s3"] {
+        assert!(names.iter().any(|of| of == name), "{name} is not among {names:?}");
+    }
+    let secret = about(&claims, |about| matches!(about, Subject::Secret(name) if name == "SUPABASE_SERVICE_KEY"));
+    assert!(secret[0].named_by.contains("step env-file"), "{:?}", secret[0].named_by);
+}

@@ -1,0 +1,210 @@
+"""`cutover check --live` says of a plan what is proved, refuted and not proved, and changes nothing."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from cloud import API, FRANKFURT, IRELAND
+from test_signals import small_letters
+
+MUTATING = re.compile(r"^(Create|Put|Update|Delete|Change|Execute|PUT|DELETE)|^POST /(?!$)")
+CERTIFICATE_PARAMETER = """
+AWSTemplateFormatVersion: "2010-09-09"
+Parameters: {Certificate: {Type: String}}
+Resources:
+  Topic: {Type: AWS::SNS::Topic}
+"""
+
+
+class World:
+    """Everything that the plan takes for granted, and the ways to ask about it."""
+
+    def __init__(self, plan, emulator, seat, proxy, zone, check):
+        self.plan, self.emulator, self.seat, self.proxy, self.zone, self.check = plan, emulator, seat, proxy, zone, check
+
+    def replace(self, old, new):
+        text = self.plan.read_text()
+        assert old in text, f"the plan has no {old!r}"
+        self.plan.write_text(text.replace(old, new))
+
+    def prove(self, code):
+        done = self.seat.command("check", self.plan, "--live", "--json", timeout_s=120)
+        assert done.returncode == code, f"ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        mutating = [operation for operation in self.proxy.operations() if MUTATING.search(operation)]
+        assert mutating == [], "a check may change nothing"
+        return json.loads(done.stdout)["live"]
+
+    def row(self, live, kind, what):
+        found = [row for row in live["rows"] if row["kind"] == kind and what in row["what"]]
+        assert len(found) == 1, f"{kind} {what}: {json.dumps(live['rows'], indent=1)}"
+        return found[0]
+
+    def refuted(self, kind, what, *words):
+        """Exactly this one thing is refuted, and the reason holds these words."""
+        live = self.prove(3)
+        wrong = [row for row in live["rows"] if row["verdict"] == "refuted"]
+        row = self.row(live, kind, what)
+        assert wrong == [row], json.dumps(wrong, indent=1)
+        for word in words:
+            assert word in row["why"], row["why"]
+        return row
+
+
+@pytest.fixture
+def world(tmp_path, fill_in, emulator, seat, proxy, zone, feed):
+    emulator.make_stack("small-ireland", IRELAND)
+    emulator.put_weighted_records(zone, {("frankfurt", FRANKFURT): 0, ("ireland", IRELAND): 100})
+    check = emulator.make_health_check()
+    certificate = emulator.client("acm", FRANKFURT).request_certificate(DomainName=API)["CertificateArn"]
+    feed.publish("errors", FRANKFURT, "Proved/Api", "ErrorPercent", {}, 0)
+    lag = {"SourceBucket": "proved-ireland", "DestinationBucket": "proved-frankfurt", "RuleId": "to-frankfurt"}
+    feed.publish("lag", FRANKFURT, "AWS/S3", "ReplicationLatency", lag, 1)
+    feed.publish("check", "us-east-1", "AWS/Route53", "HealthCheckStatus", {"HealthCheckId": check}, 1)
+    for name, region in (("proved-ireland", IRELAND), ("proved-frankfurt", FRANKFURT)):
+        emulator.client("s3", region).create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": region})
+    (tmp_path / "proved-template.yaml").write_text(CERTIFICATE_PARAMETER)
+    plan = fill_in("proved.yaml", **{"health-check": check, "certificate": certificate})
+    seat.env["PROVED_TOKEN"] = "very-secret-value"
+    # The tests have their AWS CLI where their Python is.
+    seat.env["PATH"] = f"{Path(sys.executable).parent}:{seat.env['PATH']}"
+    return World(plan, emulator, seat, proxy, zone, check)
+
+
+def test_where_everything_is_there_nothing_is_refuted(world):
+    live = world.prove(0)
+    assert live["refuted"] == 0
+    proved = [
+        ("account", world.emulator.account), ("stack", "small-ireland"), ("stack", "small-frankfurt"),
+        ("template", "small-frankfurt"), ("zone", world.zone), ("records", f"{API} A"), ("health check", world.check),
+        ("metric", "Proved/Api"), ("metric", "ReplicationLatency"), ("bucket", "proved-ireland"),
+        ("bucket", "proved-frankfurt"), ("certificate", "arn:aws:acm"), ("secret", "PROVED_TOKEN"), ("program", "bash"),
+        ("program", "aws"), ("placeholder", "none"),
+    ]
+    for kind, what in proved:
+        assert world.row(live, kind, what)["verdict"] == "proved", world.row(live, kind, what)
+    frankfurt = world.row(live, "stack", "small-frankfurt")
+    assert frankfurt["region"] == FRANKFURT and "not there yet, step make-frankfurt creates it" in frankfurt["why"]
+    assert "step make-frankfurt" in frankfurt["named_by"] and "monitor stack-frankfurt" in frankfurt["named_by"]
+    assert world.row(live, "permissions", "")["verdict"] == "not proved"
+    assert "leave-frankfurt" in world.row(live, "health check", world.check)["why"]
+    assert "very-secret-value" not in json.dumps(live)
+    done = world.seat.command("check", world.plan, "--live", timeout_s=120)
+    assert done.returncode == 0 and re.search(r"\d+ proved, \d+ not proved, 0 refuted", done.stdout), done.stdout
+    assert "very-secret-value" not in done.stdout
+
+
+def test_a_stack_that_nobody_creates(world):
+    world.replace("stack: small-ireland", "stack: other-ireland")
+    row = world.refuted("stack", "other-ireland", "no step creates it")
+    assert row["region"] == IRELAND and row["named_by"] == ["monitor stack-ireland"]
+
+
+def test_records_that_a_shift_does_not_find(world):
+    world.replace("weights: {frankfurt: 50, ireland: 50}", "weights: {frankfurt: 50, dublin: 50}")
+    world.refuted("records", f"{API} A", "the set dublin is not there", "step half", "the set ireland is there too")
+
+
+def test_a_zone_that_is_not_there(world):
+    world.replace(world.zone, "Z0ABCDEFGHIJKL")
+    live = world.prove(3)
+    assert world.row(live, "zone", "Z0ABCDEFGHIJKL")["verdict"] == "refuted"
+
+
+def test_a_health_check_that_is_disabled_and_one_that_is_not_there(world):
+    world.proxy.stand_in = small_letters
+    route53 = world.emulator.client("route53")
+    route53.update_health_check(HealthCheckId=world.check, Disabled=True)
+    world.refuted("health check", world.check, "disabled", "counts as healthy")
+    route53.delete_health_check(HealthCheckId=world.check)
+    world.refuted("health check", world.check, "not there")
+
+
+def test_a_metric_of_another_region(world):
+    world.replace("unit: percent}\n    region: eu-central-1", "unit: percent}\n    region: eu-west-1")
+    row = world.refuted("metric", "Proved/Api", "wrong region: it is in eu-central-1")
+    assert row["region"] == IRELAND
+
+
+def test_a_metric_that_nobody_publishes_is_not_proved(world):
+    world.replace("name: ErrorPercent", "name: Nowhere")
+    row = world.row(world.prove(0), "metric", "Nowhere")
+    assert row["verdict"] == "not proved" and "a step may enable it" in row["why"]
+
+
+def test_a_bucket_that_is_not_there(world):
+    world.emulator.client("s3", IRELAND).delete_bucket(Bucket="proved-ireland")
+    world.refuted("bucket", "proved-ireland", "not there")
+
+
+def test_a_certificate_of_another_region(world):
+    plan = world.plan.read_text()
+    arn = re.search(r"arn:aws:acm:[^\"]+", plan).group(0)
+    world.replace(arn, arn.replace(FRANKFURT, IRELAND))
+    world.refuted("certificate", "arn:aws:acm", "a certificate of eu-west-1 for a stack in eu-central-1")
+
+
+def test_placeholders_are_refused_and_not_looked_up(world):
+    world.replace(world.zone, "Z1234567890ABC")
+    live = world.prove(3)
+    row = world.row(live, "placeholder", "Z1234567890ABC")
+    assert row["verdict"] == "refuted" and "step half" in row["named_by"]
+    assert not {"GetHostedZone", "ListResourceRecordSets"} & set(world.proxy.operations())
+
+
+def test_a_secret_that_is_not_there(world):
+    del world.seat.env["PROVED_TOKEN"]
+    world.refuted("secret", "PROVED_TOKEN", "not in the environment")
+
+
+def test_a_template_that_cannot_be_read(world):
+    # The emulator reads whatever it is given.
+    world.proxy.stand_in = lambda call, body, forward: (
+        400,
+        [("Content-Type", "text/xml")],
+        b"<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>Template format error</Message></Error>"
+        b"<RequestId>proxy</RequestId></ErrorResponse>",
+    ) if call.operation == "ValidateTemplate" else None
+    world.refuted("template", "small-frankfurt", "proved-template.yaml", "Template format error")
+
+
+def test_without_the_cli_what_only_it_can_ask_is_not_proved(world, tmp_path):
+    only_bash = tmp_path / "path"
+    only_bash.mkdir()
+    (only_bash / "bash").symlink_to("/bin/bash")
+    world.seat.env["PATH"] = str(only_bash)
+    live = world.prove(3)
+    assert world.row(live, "program", "aws")["verdict"] == "refuted"
+    row = world.row(live, "bucket", "proved-ireland")
+    assert row["verdict"] == "not proved" and "install" in row["why"]
+
+
+def test_throttling_is_waited_out_and_a_failure_ends_no_other_look_up(world):
+    world.proxy.add_rule("ListResourceRecordSets", times=2, instead="throttle")
+    world.proxy.add_rule("GetHealthCheck", instead="garbage")
+    live = world.prove(0)
+    assert world.row(live, "records", f"{API} A")["verdict"] == "proved"
+    assert world.row(live, "health check", world.check)["verdict"] == "not proved"
+    assert world.row(live, "stack", "small-ireland")["verdict"] == "proved"
+
+
+def test_another_account_ends_with_7_after_one_question(world):
+    world.replace(f'account: "{world.emulator.account}"', 'account: "999999999999"')
+    done = world.seat.command("check", world.plan, "--live")
+    assert done.returncode == 7 and "999999999999" in done.stderr, done.stderr
+    assert world.proxy.operations() == ["GetCallerIdentity"]
+
+
+def test_no_credentials_end_with_7(world):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        world.seat.env.pop(name)
+    done = world.seat.command("check", world.plan, "--live")
+    assert done.returncode == 7 and world.proxy.operations() == [], done.stderr
+
+
+def test_an_invalid_plan_asks_nobody(world):
+    world.replace("days: 1\nregions", "days: 0\nregions")
+    done = world.seat.command("check", world.plan, "--live")
+    assert done.returncode == 3 and world.proxy.operations() == []
