@@ -13,7 +13,7 @@ use crate::plan::about::{CostSum, money, percent};
 use crate::plan::lint;
 use crate::plan::load::{Loaded, Problem};
 use crate::plan::window::opening_on;
-use crate::plan::{HeartbeatTo, MonitorId, Plan, Quantity, Step, Unit, format_ms};
+use crate::plan::{Action, HeartbeatTo, MonitorId, Plan, Quantity, Step, Unit, format_ms};
 use crate::run::budget::{Budget, Cadences, budget};
 use crate::run::window;
 
@@ -81,7 +81,7 @@ pub async fn check(args: &Check) -> Ends {
         println!("{line}");
     }
     // A plan is code: what a run starts by itself is shown before.
-    for line in what_runs(plan) {
+    for line in what_runs(plan).into_iter().chain(scripts(plan)) {
         println!("{line}");
     }
     println!();
@@ -156,6 +156,14 @@ fn what_runs(plan: &Plan) -> Vec<String> {
         format!("heartbeat {verb} every {}: {}", format_ms(heartbeat.every_ms), heartbeat.to.words())
     });
     vantages.chain(beat).collect()
+}
+
+/// The steps that run a script, which they do when somebody starts them and has seen it.
+fn scripts(plan: &Plan) -> Option<String> {
+    let steps = plan.steps.iter().chain(plan.rollbacks.iter().flat_map(|rollback| &rollback.steps));
+    let steps = steps.filter(|step| matches!(step.action, Action::Shell(_))).map(|step| step.id.as_str());
+    let steps: Vec<&str> = steps.collect();
+    (!steps.is_empty()).then(|| format!("{} steps run a script here when they are started: {}", steps.len(), steps.join(", ")))
 }
 
 /// The programs that a run of a plan starts by itself, a line each.

@@ -43,6 +43,11 @@ pub fn status(args: &Status) -> Ends {
             step.title
         );
     }
+    for part in &snapshot.about.parts {
+        let over = part.steps.iter().filter(|(_, state)| state.is_over()).count();
+        let steps: Vec<&str> = part.steps.iter().map(|(id, _)| id.as_str()).collect();
+        println!("  part {:<14} {over:>2} of {:<2} {}  ({})", part.id, part.steps.len(), part.title, steps.join(", "));
+    }
     println!("journal: {} entries, head {}", snapshot.ledger.durable, snapshot.ledger.head);
     if snapshot.ledger.spool.entries > 0 {
         println!(

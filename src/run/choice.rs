@@ -77,11 +77,15 @@ pub fn skip(ctx: Ctx<'_>, step: &str, reason: &str) -> Result<Decision, String> 
 
 /// A job may be left when nothing of it is still on its way.
 fn may_leave(ctx: Ctx<'_>) -> Result<(), String> {
+    settled(ctx, |_| true)
+}
+
+/// Whether those calls of the job that count are settled.
+fn settled(ctx: Ctx<'_>, counts: impl Fn(&Call) -> bool) -> Result<(), String> {
     let calls = ctx.run.job.iter().flat_map(|job| &job.calls).filter_map(|id| ctx.run.calls.get(id));
-    // A script that goes on is ended when nobody waits for it any more, so it holds nobody up.
-    let calls = calls.filter(|call| !matches!(call.call, Call::RunScript { .. }));
-    let mut unsettled =
-        calls.filter(|call| matches!(call.state, CallState::Open | CallState::Unknown(_) | CallState::Deferred(_)));
+    let mut unsettled = calls
+        .filter(|call| counts(&call.call))
+        .filter(|call| matches!(call.state, CallState::Open | CallState::Unknown(_) | CallState::Deferred(_)));
     match unsettled.next() {
         Some(call) => Err(format!("{} is not settled yet: wait for its outcome", call.call.operation())),
         None => Ok(()),
@@ -165,7 +169,8 @@ pub fn may_skip(ctx: Ctx<'_>) -> Result<(JobRef, &Step), String> {
         let step = upcoming(ctx)?;
         (JobRef::Step(step.id.clone()), step)
     };
-    may_leave(ctx)?;
+    // A script that goes on is ended when nobody waits for it any more, so it holds nobody up.
+    settled(ctx, |call| !matches!(call, Call::RunScript { .. }))?;
     Ok(found)
 }
 

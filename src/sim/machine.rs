@@ -74,17 +74,19 @@ impl Machine {
         Machine { stand_ins, files: plan.drill.files.iter().cloned().collect(), shows: BTreeMap::new() }
     }
 
-    /// What a local call is answered, and when. `is_away` says whether a region's control plane does not answer.
+    /// What a local call is answered, and when, and whether it changed anything. `is_away` says whether a region's control
+    /// plane does not answer.
     pub(super) fn perform(
         &mut self,
         now: Millis,
         id: CallId,
         call: &Call,
         is_away: impl Fn(&str) -> bool,
-    ) -> (Millis, Result<Receipt, Failure>) {
+    ) -> (Millis, Result<(Receipt, bool), Failure>) {
         match call {
             Call::EditFile { file, before, after, splices } => {
-                (now + EDIT_MS, self.edit(file, before, after, splices).map(|()| Receipt::default()).map_err(refused))
+                let edited = self.edit(file, before, after, splices);
+                (now + EDIT_MS, edited.map(|changed| (Receipt::default(), changed)).map_err(refused))
             }
             Call::RunScript { job, .. } | Call::MakeRequest { job, .. } => {
                 let Some(acts) = self.stand_ins.get(job) else {
@@ -99,23 +101,24 @@ impl Machine {
                 };
                 let show = Show { job: job.clone(), from: now, until: now + takes, lines, good: result.is_ok() };
                 self.shows.insert(id, show);
-                (now + takes, result)
+                (now + takes, result.map(|receipt| (receipt, true)))
             }
             _ => (now + 1, Err(refused("this is not done on the engine's machine".into()))),
         }
     }
 
-    fn edit(&mut self, file: &str, before: &str, after: &str, splices: &[crate::cloud::Splice]) -> Result<(), String> {
+    /// Edits a file; whether anything changed, because a second sending finds it done.
+    fn edit(&mut self, file: &str, before: &str, after: &str, splices: &[crate::cloud::Splice]) -> Result<bool, String> {
         let text = self.files.get_mut(file).ok_or_else(|| absent(file))?;
         let now = sha256(text);
         if now == after {
-            return Ok(());
+            return Ok(false);
         }
         match spliced(text, splices).filter(|_| now == before) {
             Some(new) => *text = new,
             None => return Err(format!("{file} was changed after it was read: nothing was written")),
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Ends a script; when it is answered.

@@ -350,7 +350,9 @@ impl World {
     fn send_local(&mut self, now: Millis, id: CallId, token: &str, call: &Call) -> (Millis, Result<Receipt, Failure>) {
         let is_away = |region: &str| self.regions.find(region).is_some_and(|region| self.faults.is_away(region, now));
         let (at, result) = self.machine.perform(now, id, call, is_away);
-        let outcome = outcome(&result.clone().map(|_| Accepted::Applied(String::new())));
+        let accepted = |changed| if changed { Accepted::Applied(String::new()) } else { Accepted::Repeated(String::new()) };
+        let outcome = outcome(&result.as_ref().map(|(_, changed)| accepted(*changed)).map_err(Clone::clone));
+        let result = result.map(|(receipt, _)| receipt);
         let deed = Deed::Call { id, token: token.to_owned(), call: Box::new(call.clone()), template: None, outcome };
         self.log.push(CallRecord { at: now, deed });
         (at, result)

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cutover::cloud::{CallId, Millis};
+use cutover::cloud::{Call, CallId, Millis};
 use cutover::plan::Plan;
 use cutover::run::entry::{CallOutcome, Entry, JobRef, RollbackRef};
 use cutover::run::snapshot::Outcome;
@@ -52,6 +52,8 @@ pub struct Book {
     /// Calls some sending of which was never answered.
     doubtful: BTreeSet<CallId>,
     tokens: BTreeSet<String>,
+    /// Calls that run a script or make a request.
+    scripts: BTreeSet<CallId>,
     /// A step's call was refused because the credentials have expired, and nobody has held the run since.
     expired: bool,
 }
@@ -87,7 +89,7 @@ impl Book {
             }
             Entry::OverrideAsked { job, .. } => drop(self.asked.entry(job.clone()).or_default().insert(actor.to_owned())),
             Entry::Skipped { job, .. } => self.skipped(plan, job)?,
-            Entry::Intent { id, job, token, .. } => {
+            Entry::Intent { id, job, token, call } => {
                 must(!self.held, "the run is held")?;
                 must(self.job.as_ref() == Some(job) && !self.acted, "that job is not acting")?;
                 must(self.calls.keys().all(|known| known < id), "the number was used before")?;
@@ -95,6 +97,9 @@ impl Book {
                 must(self.tokens.insert(token.clone()), "the token was used before")?;
                 self.calls.insert(*id, (job.clone(), Known::Open));
                 self.calls_of_job.push(*id);
+                if matches!(call, Call::RunScript { .. } | Call::MakeRequest { .. }) {
+                    self.scripts.insert(*id);
+                }
             }
             Entry::Resent { id, .. } => {
                 must(!self.held, "the run is held")?;
@@ -104,7 +109,9 @@ impl Book {
                 self.know(*id, Known::Open);
             }
             Entry::Outcome { id, outcome: CallOutcome::Settled } => {
-                must(self.known(*id) == Some(Known::Refused) && self.doubtful.contains(id), "there is nothing to settle")?;
+                // A script says itself whether it was done.
+                let refused = self.known(*id) == Some(Known::Refused);
+                must((refused || self.scripts.contains(id)) && self.doubtful.contains(id), "there is nothing to settle")?;
                 self.know(*id, Known::Applied);
             }
             Entry::Outcome { id, outcome } => {
@@ -128,7 +135,7 @@ impl Book {
             }
             Entry::Acted { job, .. } => {
                 must(self.job.as_ref() == Some(job) && !self.acted, "that job is not acting")?;
-                self.must_be_settled()?;
+                self.must_be_settled(false)?;
                 self.acted = true;
             }
             Entry::Done { job, .. } => {
@@ -141,7 +148,7 @@ impl Book {
             }
             Entry::Failed { job, .. } => {
                 must(self.job.as_ref() == Some(job), "that job is not going on")?;
-                self.must_be_settled()?;
+                self.must_be_settled(false)?;
                 self.job = None;
                 self.held |= !matches!(job, JobRef::Step(_));
             }
@@ -220,7 +227,7 @@ impl Book {
             (None, JobRef::Step(id)) => must(self.next(plan) == Some(id.as_str()), "it is not the next step")?,
             (None, _) => must(self.rolling_back(), "no rollback is going on")?,
         }
-        self.must_be_settled()?;
+        self.must_be_settled(true)?;
         self.asked.remove(job);
         self.job = None;
         match job {
@@ -246,10 +253,13 @@ impl Book {
         matches!(entry, Entry::Outcome { id, .. } if self.known(*id) == Some(Known::Open))
     }
 
-    /// A job ends only when nothing of it is under way or in doubt.
-    fn must_be_settled(&self) -> Result<(), String> {
+    /// A job ends only when nothing of it is under way or in doubt; but for a script or a request, which is never made again
+    /// blindly, and which is ended when its step is left out (`may_run`).
+    fn must_be_settled(&self, may_run: bool) -> Result<(), String> {
         let calls = self.calls_of_job.iter().filter(|_| self.job.is_some());
-        let open = calls.into_iter().find(|id: &&CallId| self.known(**id).is_some_and(|known| !is_settled(known)));
+        let left = |id: &CallId, known| self.scripts.contains(id) && (known == Known::Unknown || may_run);
+        let open = |id: &&CallId| self.known(**id).is_some_and(|known| !is_settled(known) && !left(id, known));
+        let open = calls.into_iter().find(open);
         open.map_or(Ok(()), |id| Err(format!("call {id} is {:?}", self.known(*id))))
     }
 

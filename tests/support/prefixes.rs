@@ -16,12 +16,14 @@ pub struct Promised {
     pub weighted: Option<Vec<RecordSet>>,
 }
 
-/// A stand at the moment after each entry of the plan's way forward, up to its first one-way step.
+/// A stand at the moment after each entry of the plan's way forward, up to the first one-way step behind the first shift:
+/// the ones before it are about data, and no rollback takes data back.
 pub fn prefixes() -> (Promised, Vec<Stand>) {
     let mut stand = Stand::new("medzen", "calm", 3);
     let mut promised = Promised { before: stand.traffic(), weighted: None };
     let plan = stand.core.plan.clone();
-    let one_way = plan.steps.iter().position(|s| matches!(s.undo, Undo::OneWay(_))).unwrap();
+    let shifts = plan.steps.iter().position(|s| matches!(s.action, Action::Shift(_))).unwrap();
+    let one_way = shifts + plan.steps[shifts..].iter().position(|s| matches!(s.undo, Undo::OneWay(_))).unwrap();
     let mut operator = Operator::new(3);
     let mut all = Vec::new();
     loop {
