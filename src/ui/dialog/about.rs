@@ -98,7 +98,7 @@ fn risks(about: &AboutView, snapshot: &Snapshot, theme: &Theme, width: usize) ->
         let style = if Some(risk.phase) == now { theme.caution() } else { theme.plain() };
         wrapped(
             &mut lines,
-            &format!("{}: {} likely, {} impact  ({phase})", risk.title, risk.likelihood, risk.impact),
+            &format!("{}: likelihood {}, impact {}  ({phase})", risk.title, risk.likelihood, risk.impact),
             style,
             width,
         );
