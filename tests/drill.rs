@@ -482,8 +482,9 @@ fn everything_intended_and_verified(folder: &Path, world: &[CallRecord], why: &s
     for token in applied(world).keys() {
         assert!(intended.iter().any(|(t, _)| t == token), "{why}: {token} was done without an intent");
     }
-    // A script whose engine died is never run again blindly, so its intent may be all that there is of it.
-    for (token, _) in intended.iter().filter(|(_, call)| !matches!(call, Call::RunScript { .. })) {
+    // A script or a request whose engine died is not made again blindly, so its intent may be all that there is of it.
+    let again = |call: &Call| !matches!(call, Call::RunScript { .. } | Call::MakeRequest { .. });
+    for (token, _) in intended.iter().filter(|(_, call)| again(call)) {
         let known = world.iter().any(|r| matches!(&r.deed, Deed::Call { token: t, .. } if t == token));
         assert!(known, "{why}: the intent {token} was forgotten");
     }
