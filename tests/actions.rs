@@ -182,6 +182,25 @@ fn a_file_that_somebody_changed_is_not_put_back_over_it() {
 }
 
 #[test]
+fn a_changed_file_and_a_missing_output_stop_their_own_step_of_a_rollback_and_nothing_before() {
+    let mut stand = after("edit-again");
+    somebody_edits(&mut stand, "{\n", "{\n  \"mine\": 1,\n");
+    let mine = file(&stand);
+    stand.must(Command::PrepareRollback { name: Some("back".into()) });
+    let shown = stand.run_until(MINUTE, |s| s.snapshot().offer.is_some_and(|o| o.fingerprint.is_some()));
+    assert!(shown, "a changed file keeps a rollback from being confirmed: {:#?}", stand.snapshot().offer);
+    let offer = stand.snapshot().offer.unwrap();
+    assert!(offer.caution.unwrap().contains("changed since by somebody else"));
+    stand.must(Command::ConfirmRollback { name: offer.name, offer: offer.fingerprint.unwrap(), word: None });
+    assert!(stand.run_until(MINUTE, |s| s.core.run.hold.is_some()), "{:#?}", stand.tail());
+    assert!(stand.core.run.hold.as_ref().unwrap().reason.contains("changed since by somebody else"));
+    assert_eq!(file(&stand), mine);
+    // Left out with a reason, the rest goes on.
+    stand.must(Command::Skip { step: "back/files".into(), reason: "mine stays".into() });
+    assert!(stand.run_until(10 * MINUTE, |s| s.core.run.finished.is_some()), "{:#?}", stand.tail());
+}
+
+#[test]
 fn an_edit_that_does_not_fit_is_refused_with_the_reason() {
     let cases = [("is there more than once", "e"), ("is not there", "no such text")];
     for (why, replace) in cases {

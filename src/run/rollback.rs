@@ -143,35 +143,42 @@ pub struct Offer {
     pub fingerprint: Option<String>,
     /// What stands in the way.
     pub problem: Option<String>,
+    /// What will stop a later step of it, and never the traffic: a file that somebody changed, an output that is missing.
+    pub caution: Option<String>,
 }
 
 /// Computes what a rollback would do, from records read at `since` or later.
 #[must_use]
 pub fn offer(ctx: Ctx<'_>, of: &RollbackRef, since: Millis) -> Offer {
-    let mut offer = Offer { calls: Vec::new(), by_hand: Vec::new(), fingerprint: None, problem: None };
+    let mut offer = Offer { calls: Vec::new(), by_hand: Vec::new(), fingerprint: None, problem: None, caution: None };
     let mut complete = true;
     for (job, action) in actions(ctx, of) {
         match &action {
             Action::Restore { .. } | Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Edit(_) => {
                 let mut read = Read::default();
                 let places = change::places(ctx.plan, ctx.run, &action);
+                let mut problem = None;
                 for place in &places {
                     match ctx.watch.found(place, since) {
                         Some(Ok(answer)) => read.insert(place.clone(), answer),
-                        Some(Err(failure)) => offer.problem = Some(format!("cannot read {place}: {}", failure.message)),
+                        Some(Err(failure)) => problem = Some(format!("cannot read {place}: {}", failure.message)),
                         None => {}
                     }
                 }
-                if read.len() < places.len() {
-                    complete = false;
-                    continue;
-                }
-                match change::wanted(ctx.plan, ctx.run, &action, &read) {
-                    Ok(wanted) => offer.calls.extend(change::batches(&wanted, &read)),
-                    Err(why) => {
-                        offer.problem = Some(why);
-                        complete = false;
+                let all_read = read.len() == places.len();
+                if all_read {
+                    match change::wanted(ctx.plan, ctx.run, &action, &read) {
+                        Ok(wanted) => offer.calls.extend(change::batches(&wanted, &read)),
+                        Err(why) => problem = Some(why),
                     }
+                }
+                // Files never stand in the way of traffic: their step stops when its turn comes, and says why.
+                let of_files = matches!(of, RollbackRef::Plan(_)) && places.iter().all(|p| matches!(p, Place::File { .. }));
+                if of_files && problem.is_some() {
+                    offer.caution = problem;
+                } else {
+                    complete &= all_read && problem.is_none();
+                    offer.problem = problem.or(offer.problem);
                 }
             }
             Action::Stack(stack) => {
@@ -180,11 +187,11 @@ pub fn offer(ctx: Ctx<'_>, of: &RollbackRef, since: Millis) -> Offer {
             Action::Switch(switch) => offer.calls.push(job::put(switch)),
             Action::Shell(script) => match local::script_call(ctx, &job, script) {
                 Ok(call) => offer.calls.push(call),
-                Err(why) => offer.problem = Some(why),
+                Err(why) => offer.caution = Some(why),
             },
             Action::Http(request) => match local::request_call(ctx, &job, request) {
                 Ok(call) => offer.calls.push(call),
-                Err(why) => offer.problem = Some(why),
+                Err(why) => offer.caution = Some(why),
             },
             Action::Approve { what, .. } => offer.by_hand.push(format!("approval: {what}")),
             Action::Checklist { items } => offer.by_hand.extend(items.iter().map(|item| item.text.clone())),

@@ -165,6 +165,12 @@ fn restore(cx: &mut Context, node: &Node, plan_steps: &[Option<Step>]) -> Read<A
         }
         steps.push(id);
     }
+    let edits = |id: &&StepId| matches!(plan_steps.get(**id), Some(Some(step)) if matches!(step.action, Action::Edit(_)));
+    let files = steps.iter().filter(edits).count();
+    if files > 0 && files < steps.len() {
+        let help = "put the edits back in a step of their own, behind the one that moves traffic".to_owned();
+        cx.error_help(node.at, "a file that somebody has changed would stand in the way of the traffic", Some(help));
+    }
     steps.sort_unstable();
     steps.dedup();
     Some(Action::Restore { steps })

@@ -83,9 +83,11 @@ pub fn offer(ctx: Ctx<'_>, of: &RollbackRef, since: Millis) -> OfferView {
         RollbackRef::Plan(name) => ctx.plan.rollbacks.iter().find(|r| r.name == *name),
         RollbackRef::Undo(_) => None,
     };
-    let caution = offer.problem.clone().or_else(|| match plan_rollback.map(|r| ready::readiness(ctx, r)) {
-        Some(Armed::NotArmed(why)) => Some(why),
-        _ => None,
+    let caution = offer.problem.clone().or_else(|| offer.caution.clone()).or_else(|| {
+        match plan_rollback.map(|r| ready::readiness(ctx, r)) {
+            Some(Armed::NotArmed(why)) => Some(why),
+            _ => None,
+        }
     });
     let why = match (plan_rollback, plan_rollback.and_then(|r| rollback::window_start(ctx, r))) {
         (Some(r), Some(from)) => {
