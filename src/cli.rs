@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A terminal cockpit that takes a team through a cloud-region migration or failover.
 ///
@@ -40,6 +40,10 @@ pub enum Command {
     ///
     /// What is allowed and should not pass is told as well, by the name of a lint; --explain says why it bites.
     Check(Check),
+    /// Print the JSON Schema (draft 07) of plan files, for editors and other tools.
+    ///
+    /// It knows keys, types and words; whether a plan holds together is for `cutover check` to say.
+    Schema(Schema),
     /// Show the journal of a run, or prove that nobody changed it.
     Log(Log),
     /// Measure how long URLs take to answer, phase by phase; also the agent on a remote vantage point.
@@ -155,6 +159,23 @@ pub struct Check {
     /// Say what a lint is about and why it bites, with an example; without a name, list all of them.
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["plan", "json", "live"])]
     pub explain: Option<String>,
+}
+
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// Which files it is for.
+    #[arg(value_enum, default_value_t = SchemaOf::Plan)]
+    pub of: SchemaOf,
+}
+
+/// What there is a schema of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// A plan, and the files that it includes.
+    Plan,
+    /// A scenario of a drill.
+    Scenario,
 }
 
 /// Arguments of `log`.

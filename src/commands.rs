@@ -22,6 +22,7 @@ pub mod record;
 pub mod rollback;
 pub mod run;
 pub mod runbook;
+pub mod schema;
 pub mod status;
 
 /// How a command ends.

@@ -45,6 +45,7 @@ async fn command(cli: &Cli) -> commands::Ends {
         Command::Runbook(args) => commands::runbook::runbook(args),
         Command::Status(args) => commands::status::status(args),
         Command::Check(args) => commands::check::check(args).await,
+        Command::Schema(args) => commands::schema::schema(args),
         Command::Log(args) => commands::log::log(args),
         Command::Probe(args) => commands::probe::probe(args).await,
     }
