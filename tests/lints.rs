@@ -93,6 +93,7 @@ const PUT_BACK_FULL: &str =
 const LAST_VERIFY: &str = "{monitor: users-germany, stat: errors, below: 1%, for: 10m, samples: 20}";
 const GATED_WEIGHTS: &str = "        gate:\n          - {monitor: api-frankfurt, is: healthy}\n        records:";
 const SCRIPT: &str = "aws sts get-caller-identity";
+const TABLE: &str = "Resources:\n  Table:";
 const ALL_SHIFTS: &str = "      - id: shift-10";
 
 const CASES: &[Case] = &[
@@ -383,6 +384,159 @@ const CASES: &[Case] = &[
         &[(SCRIPT, "aws route53 create-health-check --health-check-config Type=HTTPS,FullyQualifiedDomainName=$API,Port=443")],
         "run:",
         &[(SCRIPT, "aws route53 create-health-check --health-check-config Type=HTTPS,FullyQualifiedDomainName=f.$API,Port=443")],
+    ),
+    Case(
+        "disabled-health-check",
+        &[(
+            "Resources:\n  Table:",
+            "Resources:\n  Check:\n    Type: AWS::Route53::HealthCheck\n    Properties:\n      HealthCheckConfig: {Type: HTTPS, Disabled: true}\n  Table:",
+        )],
+        "  Check:",
+        &[(
+            "Resources:\n  Table:",
+            "Resources:\n  Check:\n    Type: AWS::Route53::HealthCheck\n    Properties:\n      HealthCheckConfig: {Type: HTTPS, Disabled: false}\n  Table:",
+        )],
+    ),
+    Case(
+        "health-check-of-itself",
+        &[
+            (
+                "Resources:\n  Key:",
+                "Resources:\n  Check:\n    Type: AWS::Route53::HealthCheck\n    Properties:\n      HealthCheckConfig:\n        FullyQualifiedDomainName: !Ref Guarded\n  Key:",
+            ),
+            ("{Domain: \"other.example.com\"}", "{Domain: \"other.example.com\", Guarded: \"${api}\"}"),
+        ],
+        "  Check:",
+        &[
+            (
+                "Resources:\n  Key:",
+                "Resources:\n  Check:\n    Type: AWS::Route53::HealthCheck\n    Properties:\n      HealthCheckConfig:\n        FullyQualifiedDomainName: !Ref Guarded\n  Key:",
+            ),
+            ("{Domain: \"other.example.com\"}", "{Domain: \"other.example.com\", Guarded: \"frankfurt.${api}\"}"),
+        ],
+    ),
+    Case(
+        "replication-unversioned",
+        &[(
+            TABLE,
+            "Resources:\n  Bucket:\n    Type: AWS::S3::Bucket\n    DeletionPolicy: Retain\n    Properties:\n      ReplicationConfiguration: {Rules: [{DeleteMarkerReplication: {Status: Enabled}}]}\n  Table:",
+        )],
+        "  Bucket:",
+        &[(
+            TABLE,
+            "Resources:\n  Bucket:\n    Type: AWS::S3::Bucket\n    DeletionPolicy: Retain\n    Properties:\n      VersioningConfiguration: {Status: Enabled}\n      ReplicationConfiguration: {Rules: [{DeleteMarkerReplication: {Status: Enabled}}]}\n  Table:",
+        )],
+    ),
+    Case(
+        "replication-unversioned",
+        &[(
+            TABLE,
+            "Resources:\n  Bucket:\n    Type: AWS::S3::Bucket\n    DeletionPolicy: Retain\n    Properties:\n      VersioningConfiguration:\n        Status: Suspended\n      ReplicationConfiguration:\n        Rules: [{DeleteMarkerReplication: {Status: Enabled}}]\n  Table:",
+        )],
+        "  Bucket:",
+        &[],
+    ),
+    Case(
+        "delete-markers",
+        &[(
+            TABLE,
+            "Resources:\n  Bucket:\n    Type: AWS::S3::Bucket\n    DeletionPolicy: Retain\n    Properties:\n      VersioningConfiguration: {Status: Enabled}\n      ReplicationConfiguration: {Rules: [{Status: Enabled}]}\n  Table:",
+        )],
+        "  Bucket:",
+        &[(
+            TABLE,
+            "Resources:\n  Bucket:\n    Type: AWS::S3::Bucket\n    DeletionPolicy: Retain\n    Properties:\n      VersioningConfiguration: {Status: Enabled}\n      ReplicationConfiguration: {Rules: [{DeleteMarkerReplication: {Status: Disabled}}]}\n  Table:",
+        )],
+    ),
+    Case(
+        "delete-markers",
+        &[(
+            SCRIPT,
+            "aws s3api put-bucket-replication --bucket a --replication-configuration '{\"Rules\": [{\"Destination\": {\"Bucket\": \"b\"}}]}'",
+        )],
+        "run:",
+        &[(SCRIPT, "aws s3api put-bucket-replication --bucket a --replication-configuration \"$rules\"")],
+    ),
+    Case(
+        "encrypted-not-copied",
+        &[(
+            TABLE,
+            "Resources:\n  Bucket:\n    Type: AWS::S3::Bucket\n    DeletionPolicy: Retain\n    Properties:\n      BucketEncryption: {Rule: [{ServerSideEncryptionByDefault: {SSEAlgorithm: \"aws:kms\"}}]}\n      VersioningConfiguration: {Status: Enabled}\n      ReplicationConfiguration: {Rules: [{DeleteMarkerReplication: {Status: Enabled}}]}\n  Table:",
+        )],
+        "  Bucket:",
+        &[(
+            TABLE,
+            "Resources:\n  Bucket:\n    Type: AWS::S3::Bucket\n    DeletionPolicy: Retain\n    Properties:\n      BucketEncryption: {Rule: [{ServerSideEncryptionByDefault: {SSEAlgorithm: AES256}}]}\n      VersioningConfiguration: {Status: Enabled}\n      ReplicationConfiguration: {Rules: [{DeleteMarkerReplication: {Status: Enabled}}]}\n  Table:",
+        )],
+    ),
+    Case(
+        "replica-chain",
+        &[(
+            "\nphases:",
+            "\n  on: {s3-replication: {source: data-frankfurt, destination: data-africa, rule: on, source-region: eu-central-1, destination-region: af-south-1, metric: latency}}\n\nphases:",
+        )],
+        "  on:",
+        &[(
+            "\nphases:",
+            "\n  more: {s3-replication: {source: data-frankfurt, destination: data-ireland, rule: back, source-region: eu-central-1, destination-region: eu-west-1, metric: bytes-pending}}\n\nphases:",
+        )],
+    ),
+    Case(
+        "protected-stack",
+        &[(
+            SCRIPT,
+            "aws cloudformation update-termination-protection --enable-termination-protection --stack-name app --region eu-central-1",
+        )],
+        "name: app, region: eu-central-1, delete",
+        &[(
+            SCRIPT,
+            "aws cloudformation update-termination-protection --enable-termination-protection --stack-name app --region eu-west-1",
+        )],
+    ),
+    Case(
+        "protected-stack",
+        &[(SCRIPT, "aws cloudformation create-stack --enable-termination-protection --stack-name=app --region=eu-central-1")],
+        "name: app, region: eu-central-1, delete",
+        &[(
+            SCRIPT,
+            "aws cloudformation create-stack --enable-termination-protection --stack-name app --region eu-central-1\n            aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name app --region eu-central-1",
+        )],
+    ),
+    Case(
+        "key-not-multi-region",
+        &[(SCRIPT, "aws kms replicate-key --key-id x --replica-region eu-central-1")],
+        "  Key:",
+        &[
+            (SCRIPT, "aws kms replicate-key --key-id x --replica-region eu-central-1"),
+            (
+                "    DeletionPolicy: Retain\n  Record:",
+                "    DeletionPolicy: Retain\n    Properties: {MultiRegion: true}\n  Record:",
+            ),
+        ],
+    ),
+    Case(
+        "key-not-multi-region",
+        &[(
+            SCRIPT,
+            "key=$(aws kms create-key --query KeyMetadata.KeyId)\n            aws kms replicate-key --key-id \"$key\" --replica-region eu-central-1",
+        )],
+        "run:",
+        &[(
+            SCRIPT,
+            "key=$(aws kms create-key --multi-region --query KeyMetadata.KeyId)\n            aws kms replicate-key --key-id \"$key\" --replica-region eu-central-1",
+        )],
+    ),
+    Case(
+        "medical-transcription",
+        &[(SCRIPT, "aws transcribe start-medical-transcription-job --language-code de-DE --region eu-west-1")],
+        "run:",
+        &[(SCRIPT, "aws transcribe start-medical-transcription-job --language-code en-US --region eu-west-1")],
+    ),
+    Case(
+        "medical-transcription",
+        &[(SCRIPT, "aws transcribe start-medical-transcription-job --language-code en-US --region eu-central-1")],
+        "run:",
+        &[(SCRIPT, "aws transcribe start-transcription-job --language-code de-DE --region eu-central-1")],
     ),
     Case(
         "kms-list-keys",

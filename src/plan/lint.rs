@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `dns`, `weights` | records, aliases, TTLs; weights and what they lead to |
 //! | `health` | health checks |
-//! | `replication` | what is copied, and what is left behind |
+//! | `replication`, `buckets` | what is copied, and what is left behind; the rules of buckets |
 //! | `stacks`, `template` | templates and the stacks made of them; a template's resources |
 //! | `rollbacks` | the ways back |
 //! | `scripts` | what scripts and edits do |
@@ -20,6 +20,7 @@ use std::fmt::Write as _;
 
 pub(in crate::plan) use self::subject::{Found, Subject, Where};
 
+mod buckets;
 mod dns;
 mod health;
 mod replication;
@@ -67,12 +68,13 @@ pub enum Level {
 }
 
 /// The families, each with its heading.
-const FAMILIES: [(&str, &[Lint]); 9] = [
+const FAMILIES: [(&str, &[Lint]); 10] = [
     ("Records", dns::LINTS),
     ("Weights", weights::LINTS),
     ("Health checks", health::LINTS),
     ("Replication", replication::LINTS),
-    ("Stacks", stacks::LINTS),
+    ("Rules of buckets", buckets::LINTS),
+    ("Stacks and keys", stacks::LINTS),
     ("Rollbacks", rollbacks::LINTS),
     ("Scripts and edits", scripts::LINTS),
     ("Services", services::LINTS),

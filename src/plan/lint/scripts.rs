@@ -3,8 +3,8 @@
 //! A script is read as a shell would begin to: quotes and comments are known, words are told apart. What it does in the end
 //! nobody can tell from its text, so only commands that are written out are looked at.
 
-use super::subject::{Found, Subject};
-use super::template;
+use super::subject::{Applied, Found, Subject};
+use super::template::{self, Resource};
 use super::{Level, Lint};
 use crate::plan::load::Spot;
 use crate::plan::{Action, Part, Rollback, Script, Step, Text, Undo};
@@ -14,7 +14,7 @@ pub const LINTS: &[Lint] = &[
         name: "disabled-health-check",
         rules: &[1],
         level: Level::Warning,
-        line: "A script disables a health check",
+        line: "A script or a template disables a health check",
         why: "A health check that is disabled counts as always healthy: it fails nothing over, and it stops failing over what it \
               would have. A failover test that disables the check of the side it wants to lose sends everybody there. To make \
               a check fail, invert it; the step `health-check` does, and its undo restores it.",
@@ -191,7 +191,24 @@ pub fn tell(found: &mut Found, used: &Used<'_>, command: &Command, message: Stri
     }
 }
 
+/// Every health check that a template makes: path, text, the check, the parameters of its stack.
+fn templates_checks<'a>(of: &Subject<'a>) -> Vec<(Applied<'a>, Resource)> {
+    let mut out = Vec::new();
+    for applied in of.templates() {
+        for check in template::resources(applied.text).into_iter().filter(|r| r.kind == "AWS::Route53::HealthCheck") {
+            out.push((applied.clone(), check));
+        }
+    }
+    out
+}
+
 fn disabled(of: &Subject<'_>, found: &mut Found) {
+    for (applied, check) in templates_checks(of) {
+        if check.values("Disabled", &applied.parameters).iter().any(|said| said == "true") {
+            let message = format!("{} is disabled, so it counts as healthy whatever happens", check.id);
+            found.in_file(applied.path, applied.text, check.at, message, "remove `Disabled`; to make it fail, invert it");
+        }
+    }
     for used in all(of) {
         for command in commands(&used.script.text) {
             let named = command.has(&["route53", "update-health-check"]) || command.has(&["route53", "create-health-check"]);
@@ -223,6 +240,13 @@ pub fn filled(word: &str, script: &Script) -> String {
 fn of_itself(of: &Subject<'_>, found: &mut Found) {
     let mut guarded: Vec<&str> = of.plan.traffic.iter().map(|traffic| traffic.record.as_str()).collect();
     guarded.extend(of.records().into_iter().filter(|(_, r, _)| r.health_check.is_some()).map(|(_, r, _)| r.name.as_str()));
+    for (applied, check) in templates_checks(of) {
+        let asks = check.values("FullyQualifiedDomainName", &applied.parameters);
+        if let Some(name) = asks.iter().find(|name| guarded.contains(&name.to_lowercase().trim_end_matches('.'))) {
+            let message = format!("{} asks for `{name}`, whose record it is to decide about", check.id);
+            found.in_file(applied.path, applied.text, check.at, message, "ask for a name that only this side has");
+        }
+    }
     for used in all(of) {
         for command in commands(&used.script.text) {
             if !command.has(&["route53", "create-health-check"]) && !command.has(&["route53", "update-health-check"]) {

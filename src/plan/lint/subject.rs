@@ -168,6 +168,7 @@ impl<'a> Subject<'a> {
 }
 
 /// A stack that is made or changed.
+#[derive(Clone)]
 pub struct Applied<'a> {
     /// Region.
     pub region: &'a str,

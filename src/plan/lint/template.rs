@@ -20,10 +20,20 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// Whether a property is there, wherever it is below the resource.
+    pub fn has(&self, property: &str) -> bool {
+        !self.said(property).is_empty()
+    }
+
+    /// The values of a property that the template itself says.
+    pub fn said(&self, property: &str) -> Vec<String> {
+        self.values(property, &BTreeMap::new())
+    }
+
     /// The values of a property wherever it is below the resource, references to parameters filled in.
     pub fn values(&self, property: &str, parameters: &BTreeMap<String, String>) -> Vec<String> {
         let mut out = Vec::new();
-        let pieces = self.body.split(['\n', ',', '{', '}']);
+        let pieces = self.body.split(['\n', ',', '{', '}', '[', ']']);
         for piece in pieces {
             let Some((key, value)) = piece.trim().trim_start_matches("- ").split_once(':') else { continue };
             if unquoted(key) != property {
