@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cutover::cloud::{Call, Effect, Failure, FailureKind, Splice};
 use cutover::drill::operator::Operator;
 use cutover::plan::load::load_path;
-use cutover::plan::{Action, Plan, Text};
+use cutover::plan::{Action, FaultKind, Plan, Text};
 use cutover::run::command::Command;
 use cutover::run::edit::sha256;
 use cutover::run::entry::{Entry, JobRef};
@@ -109,6 +109,66 @@ fn what_is_missing_fails_the_step_that_needs_it() {
     assert!(stand.run_until(MINUTE, |s| state(s, "stack") == StepState::Failed));
     assert_eq!(reason(&stand, "stack"), "it needs the output ARN of the step 'key', which has given none");
     assert!(calls(&stand, "stack").is_empty());
+}
+
+/// Driven to a step whose script is turned away, because the credentials have expired.
+fn turned_away(change: impl Fn(&mut Plan)) -> Stand {
+    let mut stand = changed(|plan| {
+        let step = plan.step_named("report").unwrap();
+        let Action::Shell(script) = &mut plan.steps[step].action else { panic!("a script") };
+        script.control_planes = vec!["eu-central-1".into()];
+        change(plan);
+    });
+    assert!(stand.drive(&mut Operator::new(7), |s| s.is_done("ask")), "{:#?}", stand.tail());
+    stand.inject(FaultKind::CredentialsExpire { notice_ms: 0 });
+    start(&mut stand, "report");
+    assert!(stand.run_until(MINUTE, |s| s.core.run.hold.is_some()), "{:#?}", stand.tail());
+    let reason = &stand.core.run.hold.as_ref().unwrap().reason;
+    assert!(reason.starts_with("credentials: exit code 254") && reason.contains("ExpiredToken"), "{reason}");
+    stand
+}
+
+fn sendings(stand: &Stand, step: &str) -> u32 {
+    let job = JobRef::Step(step.into());
+    stand.core.run.calls.values().filter(|call| call.job == job).map(|call| call.sendings).sum()
+}
+
+#[test]
+fn a_script_without_credentials_holds_the_run_and_is_run_again_when_somebody_says_so() {
+    let mut stand = turned_away(|_| {});
+    stand.run_for(30 * MINUTE);
+    assert_eq!(sendings(&stand, "report"), 1, "it is not run again unasked");
+    assert!(!matches!(state(&stand, "report"), StepState::Failed | StepState::Done));
+    stand.must(Command::Continue);
+    assert!(stand.run_until(10 * MINUTE, |s| s.is_done("report")), "{:#?}", stand.tail());
+    assert_eq!(sendings(&stand, "report"), 2);
+}
+
+#[test]
+fn an_engine_that_dies_before_it_holds_for_credentials_holds_when_it_is_back() {
+    let stand = turned_away(|_| {});
+    let held = stand.log.iter().rposition(|draft| matches!(draft.entry, Entry::Held { .. })).unwrap();
+    let log = stand.log[..held].to_vec();
+    let mut stand = Stand::taken_over(Arc::clone(&stand.core.plan), stand.world, stand.now, log);
+    assert!(stand.run_until(MINUTE, |s| s.core.run.hold.is_some()), "{:#?}", stand.tail());
+    assert!(stand.core.run.hold.as_ref().unwrap().reason.contains("log in, then continue"), "{:#?}", stand.core.run.hold);
+    stand.run_for(30 * MINUTE);
+    assert_eq!(sendings(&stand, "report"), 1);
+}
+
+#[test]
+fn a_script_without_credentials_that_says_it_is_done_is_not_run_again() {
+    let mut stand = turned_away(|plan| {
+        let step = plan.step_named("report").unwrap();
+        let Action::Shell(script) = &mut plan.steps[step].action else { panic!("a script") };
+        script.done_if = Some("true".into());
+    });
+    stand.run_for(30 * MINUTE);
+    // Somebody has done it meanwhile.
+    stand.says_done = Some(true);
+    stand.must(Command::Continue);
+    assert!(stand.run_until(MINUTE, |s| s.is_done("report")), "{:#?}", stand.tail());
+    assert_eq!(sendings(&stand, "report"), 1);
 }
 
 #[test]

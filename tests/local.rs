@@ -100,6 +100,22 @@ async fn a_script_stops_at_its_first_failure_and_says_how_it_ended() {
 }
 
 #[tokio::test]
+async fn a_script_that_lacks_credentials_says_so_in_the_words_of_its_tools() {
+    let machine = Machine::new();
+    let of_the_cli = "An error occurred (ExpiredToken) when calling the CreateKey operation: The security token is expired";
+    let why = machine.run(1, &format!("echo '{of_the_cli}' >&2; exit 254"), |_| {}).await.unwrap_err();
+    assert_eq!((why.kind, why.message), (FailureKind::Credentials, format!("exit code 254: {of_the_cli}")));
+    let text = "echo 'Unable to locate credentials. You can configure credentials by running \"aws login\".' >&2; echo; exit 253";
+    assert_eq!(machine.run(2, text, |_| {}).await.unwrap_err().kind, FailureKind::Credentials);
+    // Neither another error, nor one long before the end, nor a script that ends well.
+    let denied = "echo 'An error occurred (AccessDenied) when calling the CreateKey operation: no' >&2; exit 254";
+    assert_eq!(machine.run(3, denied, |_| {}).await.unwrap_err().kind, FailureKind::Refused);
+    let before = format!("echo '{of_the_cli}'; for n in $(seq 20); do echo $n; done; exit 1");
+    assert_eq!(machine.run(4, &before, |_| {}).await.unwrap_err().kind, FailureKind::Refused);
+    machine.run(5, &format!("echo '{of_the_cli}'"), |_| {}).await.unwrap();
+}
+
+#[tokio::test]
 async fn values_reach_a_script_as_they_are_and_change_no_command() {
     let machine = Machine::new();
     let nasty = "$(touch pwned) `touch pwned` '; touch pwned; \"\n\u{1b}[2J";

@@ -60,6 +60,20 @@ const LINE_BYTES_MAX: usize = 16 * 1024;
 const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 /// How long it is waited for output after the end of a script: what it left behind may hold the pipe for ever.
 const DRAIN: Duration = Duration::from_secs(2);
+/// So many of its last lines are looked at for the reason why a script failed.
+const LAST_LINES: usize = 10;
+/// What tools say when credentials have expired or there are none.
+const NO_CREDENTIALS: [&str; 9] = [
+    "(ExpiredToken)",
+    "(ExpiredTokenException)",
+    "(RequestExpired)",
+    "(InvalidClientTokenId)",
+    "(UnrecognizedClientException)",
+    "Unable to locate credentials",
+    "Token has expired",
+    "token included in the request is expired",
+    "session has expired",
+];
 /// How the file ends that names a running script's process group.
 const GROUP: &str = "group";
 
@@ -138,7 +152,10 @@ pub async fn run(
         End::TimedOut => Err(refused(format!("ended after {}, its timeout{last}", format_ms(task.timeout_ms)))),
         End::Stopped => Err(refused("ended: nobody waits for it any more".into())),
         End::Exited(status) if status.success() => given(&values, task.outputs, secrets).map_err(refused),
-        End::Exited(status) => Err(refused(format!("{}{last}", words(status)))),
+        End::Exited(status) => {
+            let kind = if wants_credentials(&output.tail()) { FailureKind::Credentials } else { FailureKind::Refused };
+            Err(Failure { kind, message: format!("{}{last}", words(status)) })
+        }
     };
     // It may hold what is not meant to be kept.
     let _ = fs::remove_file(&values);
@@ -274,6 +291,13 @@ fn given(values: &Path, names: &[String], secrets: &Secrets) -> Result<BTreeMap<
         }
     }
     Ok(found)
+}
+
+/// Whether a script ended because nobody is logged in any more: so its last lines say, in the words of the AWS CLI and of
+/// other tools made with its SDKs.
+fn wants_credentials(lines: &[String]) -> bool {
+    let end = &lines[lines.len().saturating_sub(LAST_LINES)..];
+    end.iter().any(|line| NO_CREDENTIALS.iter().any(|said| line.contains(said)))
 }
 
 fn words(status: ExitStatus) -> String {

@@ -317,7 +317,7 @@ impl Entry {
             Entry::Outcome { id, outcome } => match outcome {
                 CallOutcome::Accepted(_) => format!("call {id} accepted"),
                 CallOutcome::Settled => format!("call {id} had been applied: its wanted state was found"),
-                CallOutcome::Deferred(why) => format!("call {id} not applied, will be sent again: {why}"),
+                CallOutcome::Deferred(why) => format!("call {id} put off, will be sent again: {why}"),
                 CallOutcome::Refused(why) => format!("call {id} refused: {why}"),
                 CallOutcome::Unknown(why) => format!("call {id} UNKNOWN, may have been applied: {why}"),
             },

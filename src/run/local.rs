@@ -107,7 +107,20 @@ pub fn run_script(ctx: Ctx<'_>, job: &Job, script: &Script, decision: &mut Decis
         CallState::Applied(..) => acted(job, decision),
         CallState::Refused(why) => fail(job, why.clone(), decision),
         _ if frozen => {}
-        CallState::Deferred(why) => resend(ctx, id, call, why, decision),
+        // It ended for want of credentials, half-way perhaps, which is nobody's failure (rule 31). In a rollback nothing
+        // waits unseen: its step stops, and whoever has logged in tries it again.
+        CallState::Deferred(why) if ctx.run.active_rollback().is_some() => {
+            fail(job, format!("credentials: {why}: log in, then try again"), decision);
+        }
+        CallState::Deferred(why) if ctx.run.continued.is_none_or(|at| at < call.changed) => {
+            let next = "log in, then continue, and it is run again from its beginning";
+            decision.write(Entry::Held { reason: format!("credentials: {why}: {next}") });
+        }
+        CallState::Deferred(why) => match is_done(ctx, job, script, ctx.run.continued.unwrap_or(call.changed), decision) {
+            Some(true) => decision.write(Entry::Outcome { id, outcome: CallOutcome::Settled }),
+            None if script.done_if.is_some() => {}
+            _ => resend(ctx, id, call, why, decision),
+        },
         // A script is not sent again blindly: half of it may have been done. It says itself whether it is done, or a
         // person does.
         CallState::Unknown(why) if script.done_if.is_none() => {

@@ -391,6 +391,7 @@ fn call_state(call: &CallRun) -> String {
         CallState::Applied(_, None) if matches!(call.call, Call::ChangeRecords { .. }) => "accepted, waiting for INSYNC".into(),
         CallState::Applied(_, None) => "accepted".into(),
         CallState::Applied(_, Some(_)) => "in sync".into(),
+        CallState::Deferred(why) if matches!(call.call, Call::RunScript { .. }) => format!("ended, will be run again: {why}"),
         CallState::Deferred(why) => format!("not applied, will be sent again: {why}"),
         CallState::Refused(why) => format!("refused: {why}"),
         CallState::Unknown(why) => format!("UNKNOWN, may have been applied: {why}"),

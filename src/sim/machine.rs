@@ -13,6 +13,8 @@ const EDIT_MS: i64 = 20;
 const REQUEST_MS: i64 = 400;
 /// How long a script takes to find out that a control plane does not answer, in milliseconds.
 const AWAY_MS: i64 = 5_000;
+/// How long a script takes that is turned away for want of credentials, in milliseconds.
+const EXPIRED_MS: i64 = 1_000;
 /// How long a script takes that was told to end, in milliseconds.
 const STOP_MS: i64 = 200;
 
@@ -75,13 +77,14 @@ impl Machine {
     }
 
     /// What a local call is answered, and when, and whether it changed anything. `is_away` says whether a region's control
-    /// plane does not answer.
+    /// plane does not answer, `expired` whether the credentials are not valid.
     pub(super) fn perform(
         &mut self,
         now: Millis,
         id: CallId,
         call: &Call,
         is_away: impl Fn(&str) -> bool,
+        expired: bool,
     ) -> (Millis, Result<(Receipt, bool), Failure>) {
         match call {
             Call::EditFile { file, before, after, splices } => {
@@ -96,6 +99,12 @@ impl Machine {
                     Some(region) => {
                         let line = format!("Could not connect to the endpoint URL of {region}");
                         (AWAY_MS, vec![line.clone()], Err(refused(format!("exit code 255: {line}"))))
+                    }
+                    // Whatever needs a control plane asks for it with the engine's credentials.
+                    None if expired && !acts.planes.is_empty() => {
+                        let line = "An error occurred (ExpiredToken): The security token included in the request is expired";
+                        let message = format!("exit code 254: {line}");
+                        (EXPIRED_MS, vec![line.to_owned()], Err(Failure { kind: FailureKind::Credentials, message }))
                     }
                     None => (acts.takes_ms, acts.stand_in.prints.clone(), acts.result()),
                 };

@@ -349,7 +349,7 @@ impl World {
     /// What the engine does on its own machine: no network loses or delays it.
     fn send_local(&mut self, now: Millis, id: CallId, token: &str, call: &Call) -> (Millis, Result<Receipt, Failure>) {
         let is_away = |region: &str| self.regions.find(region).is_some_and(|region| self.faults.is_away(region, now));
-        let (at, result) = self.machine.perform(now, id, call, is_away);
+        let (at, result) = self.machine.perform(now, id, call, is_away, self.faults.expired(now));
         let accepted = |changed| if changed { Accepted::Applied(String::new()) } else { Accepted::Repeated(String::new()) };
         let outcome = outcome(&result.as_ref().map(|(_, changed)| accepted(*changed)).map_err(Clone::clone));
         let result = result.map(|(receipt, _)| receipt);

@@ -28,6 +28,8 @@ pub struct Stand {
     pub log: Vec<Draft>,
     /// When the credentials expire, instead of what the cloud says.
     pub expires: Option<Millis>,
+    /// What every `done-if` says, instead of what the cloud says.
+    pub says_done: Option<bool>,
     /// Calls are lost before they reach the cloud, as when an engine dies between its intent and its call.
     pub swallow: bool,
     events: BTreeMap<(Millis, u64), Event>,
@@ -49,7 +51,8 @@ impl Stand {
         let world = World::new(Arc::clone(&plan), scenario, seed, EPOCH);
         let core = Core::new(Arc::clone(&plan));
         let (events, log) = (BTreeMap::new(), Vec::new());
-        let mut stand = Stand { core, world, now: EPOCH, log, expires: None, swallow: false, events, ordinal: 0, wake: EPOCH };
+        let (expires, says_done, swallow) = (None, None, false);
+        let mut stand = Stand { core, world, now: EPOCH, log, expires, says_done, swallow, events, ordinal: 0, wake: EPOCH };
         let genesis = Entry::Genesis {
             plan: plan.name.clone(),
             plan_hash: plan.manifest.hash.clone(),
@@ -77,6 +80,9 @@ impl Stand {
             let (at, mut event) = self.world.perform(self.now, &effect);
             if let (Event::Answer { result: Ok(Answer::Credentials { expires }), .. }, Some(end)) = (&mut event, self.expires) {
                 *expires = Some(end);
+            }
+            if let (Event::Answer { result: Ok(Answer::DoneIf(done)), .. }, Some(says)) = (&mut event, self.says_done) {
+                *done = says;
             }
             self.ordinal += 1;
             self.events.insert((at, self.ordinal), event);
@@ -185,7 +191,8 @@ impl Stand {
     /// What another engine left behind: its journal, and what the cloud has.
     pub fn taken_over(plan: Arc<Plan>, world: World, now: Millis, log: Vec<Draft>) -> Stand {
         let (core, events) = (Core::new(plan), BTreeMap::new());
-        let mut stand = Stand { core, world, now, log, expires: None, swallow: false, events, ordinal: 0, wake: now };
+        let (expires, says_done, swallow) = (None, None, false);
+        let mut stand = Stand { core, world, now, log, expires, says_done, swallow, events, ordinal: 0, wake: now };
         stand.take_over();
         stand
     }
