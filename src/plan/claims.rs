@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lint::zones::Zones;
+use super::record::is_late;
 use super::{
     Action, Metric, Plan, ROUTE53_REGION, RecordSet, Records, Script, Shift, Source, StackAction, StackChange, State, Step,
     Switch, Test, Undo,
@@ -397,15 +398,16 @@ fn checks_and_metrics(plan: &Plan, found: &mut Found) {
     found.0.retain(|(about, region), _| !(matches!(about, Subject::Bucket(_)) && region.is_empty() && told.contains(about)));
     for step in all_steps(plan) {
         let by = format!("step {}", step.id);
+        let mut checks: Vec<&String> = Vec::new();
         match &step.action {
-            Action::HealthCheck(check) => found.add(Subject::HealthCheck(check.id.clone()), "", &by),
-            Action::Switch(switch) => found.add(Subject::HealthCheck(switch.health_check.clone()), "", &by),
-            Action::Records(change) => {
-                for check in change.put.iter().filter_map(|record| record.health_check.clone()) {
-                    found.add(Subject::HealthCheck(check), "", &by);
-                }
-            }
+            Action::HealthCheck(check) => checks.push(&check.id),
+            Action::Switch(switch) => checks.push(&switch.health_check),
+            Action::Records(change) => checks.extend(change.put.iter().filter_map(|record| record.health_check.as_ref())),
             _ => {}
+        }
+        // One that a step makes is not there yet.
+        for check in checks.into_iter().filter(|check| !is_late(check)) {
+            found.add(Subject::HealthCheck(check.clone()), "", &by);
         }
     }
 }

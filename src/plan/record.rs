@@ -5,7 +5,46 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One resource record set.
+use super::Text;
+
+/// The longest DNS name, in characters.
+const NAME_MAX: usize = 253;
+
+/// A DNS name as it is kept: lower case and without the final dot; `None` for what is none.
+#[must_use]
+pub fn dns_name(text: &str) -> Option<String> {
+    let text = text.to_lowercase();
+    let name = text.strip_suffix('.').unwrap_or(&text);
+    let part = |p: &str| !p.is_empty() && p.len() <= 63 && p.chars().all(|c| c.is_ascii_alphanumeric() || "-_*\\".contains(c));
+    (name.len() <= NAME_MAX && name.split('.').all(part)).then(|| name.to_owned())
+}
+
+/// Whether a text is the id of a hosted zone.
+#[must_use]
+pub fn is_zone(text: &str) -> bool {
+    text.len() <= 32 && text.starts_with('Z') && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+}
+
+/// Whether a text has places that outputs of steps belong into.
+#[must_use]
+pub fn is_late(text: &str) -> bool {
+    text.contains("${outputs.")
+}
+
+/// An id in which an output of an earlier step may have its place: of a health check.
+///
+/// # Errors
+/// What is missing, or that the value is no id.
+pub fn late_id<'a>(text: &str, output: impl Fn(&str, &str) -> Option<&'a str>) -> Result<String, String> {
+    if !is_late(text) {
+        return Ok(text.to_owned());
+    }
+    let id = Text::parse(text).value(output)?;
+    let good = !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if good { Ok(id) } else { Err(format!("{text} is '{}', which is no id", id.escape_default())) }
+}
+
+/// One resource record set. In a plan, what names a target may have places for outputs of earlier steps.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordSet {
@@ -43,6 +82,31 @@ pub struct AliasTarget {
     pub name: String,
     /// Whether the target's health counts.
     pub evaluate_health: bool,
+}
+
+impl RecordSet {
+    /// The record with the outputs of earlier steps in their places.
+    ///
+    /// # Errors
+    /// What is missing, or which value is not what belongs there.
+    pub fn resolved<'a>(&self, output: impl Fn(&str, &str) -> Option<&'a str>) -> Result<RecordSet, String> {
+        let checked = |text: &str, what: &str, read: fn(&str) -> Option<String>| {
+            if !is_late(text) {
+                return Ok(text.to_owned());
+            }
+            let value = Text::parse(text).value(&output)?;
+            read(&value).ok_or_else(|| format!("{text} is '{}', which is no {what}", value.escape_default()))
+        };
+        let mut record = self.clone();
+        if let Some(alias) = &mut record.alias {
+            alias.name = checked(&alias.name, "DNS name", dns_name)?;
+            alias.zone = checked(&alias.zone, "hosted zone id", |text| is_zone(text).then(|| text.to_owned()))?;
+        }
+        if let Some(check) = &mut record.health_check {
+            *check = late_id(check, &output)?;
+        }
+        Ok(record)
+    }
 }
 
 impl fmt::Display for RecordSet {

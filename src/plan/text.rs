@@ -31,6 +31,36 @@ impl Text {
         Text(vec![Part::Plain(text.into())])
     }
 
+    /// Reads back what [`fmt::Display`] wrote of a text without secrets.
+    #[must_use]
+    pub fn parse(text: &str) -> Text {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, behind)) = rest.split_once("${outputs.") {
+            let Some(((step, name), after)) = behind.split_once('}').and_then(|(of, after)| Some((of.split_once('.')?, after)))
+            else {
+                break;
+            };
+            if !before.is_empty() {
+                parts.push(Part::Plain(before.to_owned()));
+            }
+            parts.push(Part::Output { step: step.to_owned(), name: name.to_owned() });
+            rest = after;
+        }
+        if !rest.is_empty() || parts.is_empty() {
+            parts.push(Part::Plain(rest.to_owned()));
+        }
+        Text(parts)
+    }
+
+    /// The text with the outputs filled in, where no secret may stand in it.
+    ///
+    /// # Errors
+    /// As [`Text::resolve`].
+    pub fn value<'a>(&self, output: impl Fn(&str, &str) -> Option<&'a str>) -> Result<String, String> {
+        Ok(self.resolve(output)?.fill(|_| String::new()))
+    }
+
     /// The text with the outputs filled in; secrets keep their places.
     ///
     /// # Errors

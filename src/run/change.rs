@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::edit::{self, sha256};
 use super::state::{CallRun, CallState, Run, restored_by, step_of};
 use crate::cloud::{Answer, Call, HealthCheckInfo, Millis, Query, Splice, spliced};
+use crate::plan::record;
 use crate::plan::{Action, Edit, HealthCheck, Plan, RecordKey, RecordSet, Records, Shift, StepId};
 
 /// Something that has to be read before it can be changed.
@@ -144,7 +145,11 @@ pub fn places(plan: &Plan, run: &Run, action: &Action) -> BTreeSet<Place> {
             .chain(remove.iter().map(|k| &k.name))
             .map(|name| Place::Records { zone: zone.clone(), name: name.clone() })
             .collect(),
-        Action::HealthCheck(HealthCheck { id, .. }) => BTreeSet::from([Place::HealthCheck { id: id.clone() }]),
+        // Without its id there is nothing to read, and what is wanted says what is missing.
+        Action::HealthCheck(HealthCheck { id, .. }) => {
+            let id = record::late_id(id, |step, name| run.output(plan, step, name));
+            id.ok().map(|id| Place::HealthCheck { id }).into_iter().collect()
+        }
         Action::Edit(edit) => BTreeSet::from([Place::File { file: edit.file.clone() }]),
         Action::Restore { steps } => {
             let found = found(plan, run);
@@ -174,10 +179,15 @@ pub fn wanted(plan: &Plan, run: &Run, action: &Action, read: &Read<'_>) -> Resul
         Action::Shift(shift) => shifted(shift, read),
         Action::Records(Records { zone, put, remove }) => {
             let gone = remove.iter().map(|key| ((zone.clone(), key.clone()), None));
-            let records = gone.chain(put.iter().map(|r| ((zone.clone(), r.key()), Some(r.clone())))).collect();
+            let put =
+                put.iter().map(|r| Ok(((zone.clone(), r.key()), Some(r.resolved(|step, name| run.output(plan, step, name))?))));
+            let records = gone.map(Ok).chain(put).collect::<Result<_, String>>()?;
             Ok(Wanted { records, ..Wanted::default() })
         }
-        Action::HealthCheck(check) => inverted(check, read),
+        Action::HealthCheck(check) => {
+            let id = record::late_id(&check.id, |step, name| run.output(plan, step, name))?;
+            inverted(id, check.inverted, read)
+        }
         Action::Edit(edit) => edited(plan, run, edit, read),
         Action::Restore { steps } => {
             let mut wanted = before(plan, run, steps);
@@ -220,12 +230,11 @@ fn shifted(shift: &Shift, read: &Read<'_>) -> Result<Wanted, String> {
     Ok(wanted)
 }
 
-fn inverted(check: &HealthCheck, read: &Read<'_>) -> Result<Wanted, String> {
-    if read.check(&check.id).is_some_and(|info| info.disabled) {
-        let id = &check.id;
+fn inverted(id: String, inverted: bool, read: &Read<'_>) -> Result<Wanted, String> {
+    if read.check(&id).is_some_and(|info| info.disabled) {
         return Err(format!("health check {id} is disabled, so it counts as healthy whatever it sees: enable it first"));
     }
-    Ok(Wanted { checks: BTreeMap::from([(check.id.clone(), check.inverted)]), ..Wanted::default() })
+    Ok(Wanted { checks: BTreeMap::from([(id, inverted)]), ..Wanted::default() })
 }
 
 /// The file with its replacements made. One that a call of the same step has left so is as it shall be.

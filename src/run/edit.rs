@@ -40,7 +40,7 @@ pub fn splices<'a>(
 /// value but somebody's trick.
 fn filled<'a>(with: &Text, output: impl Fn(&str, &str) -> Option<&'a str>) -> Result<String, String> {
     let checked = |step: &str, name: &str| output(step, name).filter(|value| !value.chars().any(char::is_control));
-    with.resolve(checked).map(|text| text.fill(|_| String::new())).map_err(|why| {
+    with.value(checked).map_err(|why| {
         let odd = with.resolve(&output).is_ok();
         if odd { format!("{why} that could be written: it holds control characters") } else { why }
     })

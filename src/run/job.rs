@@ -347,8 +347,7 @@ fn prepare_change_set(ctx: Ctx<'_>, job: &Job, action: &StackAction, frozen: boo
         return;
     }
     let value = |(name, text): (&String, &crate::plan::Text)| {
-        let resolved = text.resolve(|step, output| ctx.run.output(ctx.plan, step, output))?;
-        Ok((name.clone(), resolved.fill(|_| String::new())))
+        Ok((name.clone(), text.value(|step, output| ctx.run.output(ctx.plan, step, output))?))
     };
     let parameters = match parameters.iter().map(value).collect::<Result<Vec<_>, String>>() {
         Ok(parameters) => parameters,

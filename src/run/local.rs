@@ -25,8 +25,7 @@ pub fn script_call(ctx: Ctx<'_>, job: &JobRef, script: &Script) -> Result<Call, 
 
 fn environment(ctx: Ctx<'_>, script: &Script) -> Result<Vec<(String, String)>, String> {
     let value = |(name, text): &(String, crate::plan::Text)| {
-        let resolved = text.resolve(|step, output| ctx.run.output(ctx.plan, step, output))?;
-        Ok((name.clone(), resolved.fill(|_| String::new())))
+        Ok((name.clone(), text.value(|step, output| ctx.run.output(ctx.plan, step, output))?))
     };
     script.env.iter().map(value).collect()
 }
@@ -40,7 +39,7 @@ pub fn request_call(ctx: Ctx<'_>, job: &JobRef, request: &Request) -> Result<Cal
     let headers = request.headers.iter().map(|(name, value)| Ok((name.clone(), value.resolve(output)?)));
     let request = HttpCall {
         method: request.method.clone(),
-        url: request.url.resolve(output)?.fill(|_| String::new()),
+        url: request.url.value(output)?,
         connect_to: request.connect_to.clone(),
         headers: headers.collect::<Result<_, String>>()?,
         body: request.body.as_ref().map(|body| body.resolve(output)).transpose()?,

@@ -9,6 +9,7 @@ use super::rollback::{offer, window_left, window_start};
 use super::snapshot::{Armed, Freshness, Verdict};
 use super::state::{CallState, Run};
 use crate::cloud::{Answer, Call, FailureKind, Value};
+use crate::plan::record::late_id;
 use crate::plan::{
     Action, Condition, Monitor, MonitorId, Plan, ROUTE53_REGION, RecordKey, RecordSet, Rollback, Source, Stat, State, Switch,
     Test, format_ms,
@@ -284,13 +285,17 @@ fn wired(ctx: Ctx<'_>, rollback: &Rollback, switch: &Switch) -> Proof {
         _ => left(),
     };
     let Some((read, sets)) = read else { return Proof::unknown(WHAT, "the traffic's record was never read") };
+    let check = match late_id(&switch.health_check, |step, name| ctx.run.output(ctx.plan, step, name)) {
+        Ok(check) => check,
+        Err(why) => return Proof::fail(WHAT, why),
+    };
     let away = traffic.targets.iter().filter(|(_, region)| *region != rollback.to);
     let mut seen = false;
     for (set, region) in away {
         for record in sets.iter().filter(|r| r.set.as_ref() == Some(set)) {
-            if record.health_check.as_ref() != Some(&switch.health_check) {
+            if record.health_check.as_ref() != Some(&check) {
                 let label = ctx.plan.region_label(region);
-                return Proof::fail(WHAT, format!("{set} ({label}) does not carry health check {}", switch.health_check));
+                return Proof::fail(WHAT, format!("{set} ({label}) does not carry health check {check}"));
             }
             seen = true;
         }
@@ -298,7 +303,7 @@ fn wired(ctx: Ctx<'_>, rollback: &Rollback, switch: &Switch) -> Proof {
     if !seen {
         return Proof::fail(WHAT, "the record has no set that the switch would take out");
     }
-    Proof::pass(WHAT, format!("{} on the record, read {} ago", switch.health_check, format_ms(ctx.now - read)))
+    Proof::pass(WHAT, format!("{check} on the record, read {} ago", format_ms(ctx.now - read)))
 }
 
 /// The credentials outlast the rollback (rule 31).

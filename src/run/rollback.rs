@@ -173,7 +173,8 @@ pub fn offer(ctx: Ctx<'_>, of: &RollbackRef, since: Millis) -> Offer {
                     }
                 }
                 // Files never stand in the way of traffic: their step stops when its turn comes, and says why.
-                let of_files = matches!(of, RollbackRef::Plan(_)) && places.iter().all(|p| matches!(p, Place::File { .. }));
+                let only_files = !places.is_empty() && places.iter().all(|p| matches!(p, Place::File { .. }));
+                let of_files = matches!(of, RollbackRef::Plan(_)) && only_files;
                 if of_files && problem.is_some() {
                     offer.caution = problem;
                 } else {

@@ -181,7 +181,7 @@ QUICK = {
 # The scripts that the cutover itself is about. The others have tests of their own (`test_medzen_scripts.py`); here they only say
 # that they were there, and give what later steps ask them for.
 REAL_SCRIPTS = {"geo-tree.sh", "geo-tree-back.sh", "audit-entry.sh"}
-GIVEN = {"kms-key.sh": "KEY_ARN=arn:aws:kms:eu-central-1:000000000000:key/1", "health-check.sh": "HEALTH_CHECK=made-before"}
+GIVEN = {"kms-key.sh": "KEY_ARN=arn:aws:kms:eu-central-1:000000000000:key/1"}
 REHEARSED = """set -euo pipefail
 echo "rehearsed $CUTOVER_STEP"
 """
@@ -208,8 +208,6 @@ def plan_copy(tmp_path, emulator, zone, regions):
     values = QUICK | {
         "zone": zone,
         "gateway-ireland": GATEWAY[IRELAND],
-        "gateway-frankfurt": GATEWAY[FRANKFURT],
-        "gateway-cape-town": GATEWAY[CAPE_TOWN],
         "connect-ireland": regions[IRELAND].address,
         "connect-frankfurt": regions[FRANKFURT].address,
         "connect-cape-town": regions[CAPE_TOWN].address,
@@ -226,7 +224,8 @@ def plan_copy(tmp_path, emulator, zone, regions):
         phase.write_text(SAMPLES.sub("samples: 4", phase.read_text()))
     for script in (folder / "scripts").iterdir():
         if script.name not in REAL_SCRIPTS:
-            given = GIVEN.get(script.name)
+            made = f"HEALTH_CHECK={emulator.make_health_check()}" if script.name == "health-check.sh" else None
+            given = GIVEN.get(script.name, made)
             script.write_text(REHEARSED + (f'echo "{given}" >>"$CUTOVER_OUTPUT"\n' if given else ""))
     return folder
 

@@ -4,9 +4,8 @@
 #   NAMESPACE, METRIC   0 means stay, 1 means that the health check fails
 #   ALARM               name of the alarm
 #   REFERENCE           makes two calls of this script one health check
-#   EXPECTED            id that the plan's variables name
 set -euo pipefail
-: "${REGION:?}" "${NAMESPACE:?}" "${METRIC:?}" "${ALARM:?}" "${REFERENCE:?}" "${EXPECTED:?}"
+: "${REGION:?}" "${NAMESPACE:?}" "${METRIC:?}" "${ALARM:?}" "${REFERENCE:?}"
 
 # The value first: an alarm that has never seen one has insufficient data.
 aws cloudwatch put-metric-data --region "$REGION" --namespace "$NAMESPACE" --metric-name "$METRIC" --value 0
@@ -17,7 +16,7 @@ aws cloudwatch put-metric-alarm --region "$REGION" --alarm-name "$ALARM" --names
 echo "alarm $ALARM in $REGION follows $NAMESPACE $METRIC"
 
 id=$(aws route53 list-health-checks --region us-east-1 --output text --query \
-  "HealthChecks[?CallerReference=='$REFERENCE' || Id=='$EXPECTED'] | [0].Id")
+  "HealthChecks[?CallerReference=='$REFERENCE'] | [0].Id")
 if [ "$id" = None ]; then
   # With missing data it keeps its last status: a metric that nobody writes must not move anybody.
   id=$(aws route53 create-health-check --region us-east-1 --caller-reference "$REFERENCE" --query HealthCheck.Id --output text \
@@ -29,7 +28,4 @@ read -r type inverted disabled <<<"$(aws route53 get-health-check --region us-ea
   'HealthCheck.HealthCheckConfig.[Type, Inverted || `false`, Disabled || `false`]')"
 echo "health check $id: $type, inverted $inverted, disabled $disabled"
 [ "$type" = CLOUDWATCH_METRIC ] && [ "${inverted,,}" = false ] && [ "${disabled,,}" = false ]
-if [ "$id" != "$EXPECTED" ]; then
-  echo "health-frankfurt in vars.yaml is $EXPECTED: amend the plan with $id before the record names it" >&2
-fi
 printf 'HEALTH_CHECK=%s\n' "$id" >>"$CUTOVER_OUTPUT"

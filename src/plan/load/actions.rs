@@ -97,7 +97,7 @@ fn change(cx: &mut Context, node: &Node) -> Read<Records> {
 
 fn health_check(cx: &mut Context, node: &Node) -> Read<HealthCheck> {
     let mut f = Fields::of(cx, node, "the health check")?;
-    let id = f.need(cx, "id", Context::words);
+    let id = f.need(cx, "id", |cx, n| records::late(cx, n, Context::words));
     let inverted = f.need(cx, "inverted", Context::boolean);
     f.finish(cx);
     Some(HealthCheck { id: id?, inverted: inverted? })
@@ -105,7 +105,7 @@ fn health_check(cx: &mut Context, node: &Node) -> Read<HealthCheck> {
 
 fn switch(cx: &mut Context, node: &Node) -> Read<Switch> {
     let mut f = Fields::of(cx, node, "the switch")?;
-    let health_check = f.need(cx, "health-check", Context::words);
+    let health_check = f.need(cx, "health-check", |cx, n| records::late(cx, n, Context::words));
     let region = f.need(cx, "region", Context::region);
     let namespace = f.need(cx, "namespace", |cx, n| {
         let text = cx.words(n)?;

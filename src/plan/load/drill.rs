@@ -118,7 +118,7 @@ fn zones(cx: &mut Context, node: &Node) -> Read<Vec<(String, RecordSet)>> {
         records::check_zone(cx, key.at, &zone);
         let mut seen = HashSet::new();
         for item in cx.list(node).unwrap_or_default() {
-            let Some(record) = records::record(cx, item) else { continue };
+            let Some(record) = records::record(cx, item, records::Of::World) else { continue };
             if !seen.insert(record.key()) {
                 cx.error(item.at, format!("the zone holds `{}` already", show(&record.name)));
             }

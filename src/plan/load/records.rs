@@ -2,9 +2,10 @@
 
 use super::context::{Context, Read};
 use super::fields::Fields;
-use super::node::Node;
+use super::node::{Data, Node};
 use super::problem::show;
 use super::value;
+use crate::plan::record;
 use crate::plan::{AliasTarget, RecordKey, RecordSet};
 
 const TYPES: [&str; 15] =
@@ -13,22 +14,38 @@ const TYPES: [&str; 15] =
 /// Most seconds of a TTL (31 bits).
 const TTL_MS_MAX: i64 = 2_147_483_647_000;
 
-/// A list of records.
+/// What a record may say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// A step's: what it names may come from earlier steps.
+    Step,
+    /// The simulated world's before the plan starts.
+    World,
+}
+
+/// A list of records that a step puts.
 pub fn read_list(cx: &mut Context, node: &Node) -> Read<Vec<RecordSet>> {
     let items = cx.list(node)?;
-    Some(items.iter().filter_map(|item| record(cx, item)).collect())
+    Some(items.iter().filter_map(|item| record(cx, item, Of::Step)).collect())
 }
 
 /// A DNS name: lower case and without the final dot.
 pub fn dns_name(cx: &mut Context, node: &Node) -> Read<String> {
-    let text = cx.words(node)?.to_lowercase();
-    let name = text.strip_suffix('.').unwrap_or(&text);
-    let part = |p: &str| !p.is_empty() && p.len() <= 63 && p.chars().all(|c| c.is_ascii_alphanumeric() || "-_*\\".contains(c));
-    if name.len() > 253 || !name.split('.').all(part) {
+    let text = cx.words(node)?;
+    let name = record::dns_name(&text);
+    if name.is_none() {
         cx.error(node.at, format!("`{}` is no DNS name", show(&text)));
-        return None;
     }
-    Some(name.to_owned())
+    name
+}
+
+/// A text that is known when the plan is read, or one with outputs of earlier steps, which keep their places and are looked
+/// at when they are known.
+pub fn late(cx: &mut Context, node: &Node, known: impl FnOnce(&mut Context, &Node) -> Read<String>) -> Read<String> {
+    match &node.data {
+        Data::Text(text) if record::is_late(text) => Some(cx.late(node, false)?.to_string()),
+        _ => known(cx, node),
+    }
 }
 
 /// A record type.
@@ -50,7 +67,7 @@ pub fn zone(cx: &mut Context, node: &Node) -> Read<String> {
 
 /// Whether a text is a hosted zone id; an error if not.
 pub fn check_zone(cx: &mut Context, at: super::node::At, text: &str) -> bool {
-    let good = text.len() <= 32 && text.starts_with('Z') && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    let good = record::is_zone(text);
     if !good {
         let help = "a zone id begins with `Z`, as in `Z1234567890ABC`".to_owned();
         cx.error_help(at, format!("`{}` is no hosted zone id", show(text)), Some(help));
@@ -73,14 +90,14 @@ fn ttl(cx: &mut Context, node: &Node) -> Read<u32> {
 }
 
 /// One record.
-pub fn record(cx: &mut Context, node: &Node) -> Read<RecordSet> {
+pub fn record(cx: &mut Context, node: &Node, of: Of) -> Read<RecordSet> {
     let mut f = Fields::of(cx, node, "the record")?;
     let name = f.need(cx, "name", dns_name);
     let kind = f.need(cx, "type", kind);
     let set = f.maybe(cx, "set", Context::words);
     let weight = f.maybe(cx, "weight", weight);
-    let health_check = f.maybe(cx, "health-check", Context::words);
-    let alias = f.maybe(cx, "alias", alias);
+    let health_check = f.maybe(cx, "health-check", |cx, n| of.text(cx, n, Context::words));
+    let alias = f.maybe(cx, "alias", |cx, n| alias(cx, n, of));
     let (ttl, values) = if f.key_at("alias").is_some() {
         // That it means nothing is a lint's to say: whoever writes it has to be told why.
         f.maybe(cx, "ttl", ttl);
@@ -110,10 +127,16 @@ pub fn record(cx: &mut Context, node: &Node) -> Read<RecordSet> {
     Some(RecordSet { name: name?, kind: kind?, set, weight, ttl, values, alias, health_check })
 }
 
-fn alias(cx: &mut Context, node: &Node) -> Read<AliasTarget> {
+impl Of {
+    fn text(self, cx: &mut Context, node: &Node, known: impl FnOnce(&mut Context, &Node) -> Read<String>) -> Read<String> {
+        if self == Of::Step { late(cx, node, known) } else { known(cx, node) }
+    }
+}
+
+fn alias(cx: &mut Context, node: &Node, of: Of) -> Read<AliasTarget> {
     let mut f = Fields::of(cx, node, "the alias")?;
-    let zone = f.need(cx, "zone", zone);
-    let name = f.need(cx, "name", dns_name);
+    let zone = f.need(cx, "zone", |cx, n| of.text(cx, n, zone));
+    let name = f.need(cx, "name", |cx, n| of.text(cx, n, dns_name));
     let evaluate_health = f.maybe(cx, "evaluate-health", Context::boolean).unwrap_or(true);
     f.finish(cx);
     Some(AliasTarget { zone: zone?, name: name?, evaluate_health })

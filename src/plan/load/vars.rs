@@ -120,8 +120,8 @@ fn report(cx: &mut Context, at: At, failure: Failure) {
         Failure::TooLong => cx.error(at, "the text becomes too long when its variables are filled in"),
         Failure::Unknown(name) if name.starts_with("outputs.") || name.starts_with("secret.") => {
             let place = within(cx, at, &name);
-            let help = "an output may stand in the environment of a script, the parameters of a stack, what an edit writes, and \
-                        the URL, headers and body of a request; a secret in headers and body";
+            let help = "an output may stand in the environment of a script, the parameters of a stack, what an edit writes, the \
+                        alias and health check of a record, and the URL, headers and body of a request; a secret in headers and body";
             cx.error_help(
                 place,
                 format!("`{}` is not known before the run, so it cannot stand here", show(&name)),
