@@ -65,7 +65,7 @@ class Seat:
         folder.mkdir(exist_ok=True)
         (folder / "credentials").write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = test\n")
 
-    def command(self, *args, timeout_s=20):
+    def command(self, *args, timeout_s=60):
         """Runs the binary without a terminal and returns what came of it."""
         return subprocess.run(
             [binary(), *map(str, args)],
@@ -186,7 +186,7 @@ class Cockpit:
         state = "running" if self.alive() else f"ended with {self.exit_code()}"
         raise AssertionError(f"{why}\n`cutover {' '.join(self.args)}` is {state}; its screen:\n{picture}")
 
-    def wait_for(self, wanted, timeout_s=20, what=None):
+    def wait_for(self, wanted, timeout_s=45, what=None):
         """Waits for a text, a compiled pattern, or a predicate over the screen's text; returns what was found."""
         what = what or (wanted if isinstance(wanted, str) else getattr(wanted, "pattern", None) or wanted.__name__)
         end = time.monotonic() + timeout_s
@@ -206,7 +206,7 @@ class Cockpit:
                 self.fail(f"it ended while {what!r} was waited for")
             time.sleep(0.05)
 
-    def wait_weights(self, emulator, zone, wanted, timeout_s=30, name=API):
+    def wait_weights(self, emulator, zone, wanted, timeout_s=60, name=API):
         """Waits until boto3 reads these weights."""
         end = time.monotonic() + timeout_s
         while emulator.weights(zone, name) != wanted:
@@ -242,7 +242,7 @@ class Cockpit:
 
     # --- the run ------------------------------------------------------------------------------------------------
 
-    def run_id(self, timeout_s=20):
+    def run_id(self, timeout_s=45):
         """Id of the run, once the cockpit shows it. The first line has no room for it beside a long identity."""
         self.wait_for("[LIVE]", timeout_s)
         run = self.seat.live_run()
@@ -335,7 +335,7 @@ class Cockpit:
             return -self.child.signalstatus
         return self.child.exitstatus
 
-    def wait_exit(self, timeout_s=15):
+    def wait_exit(self, timeout_s=45):
         end = time.monotonic() + timeout_s
         while self.alive():
             if time.monotonic() > end:
@@ -345,7 +345,7 @@ class Cockpit:
         time.sleep(0.2)
         return self.exit_code()
 
-    def quit(self, timeout_s=15):
+    def quit(self, timeout_s=45):
         """Leaves with q, which asks first while a run is going on."""
         self.press("q")
         end = time.monotonic() + 3

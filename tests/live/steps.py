@@ -146,7 +146,8 @@ class Runner:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            # The AWS CLI takes a second of CPU for a call, and a script makes dozens, beside other tests.
+            timeout=600,
         )
         pairs = dict(line.split("=", 1) for line in output.read_text().splitlines())
         assert set(pairs) <= set(wanted), f"{name} writes outputs that the plan does not name: {set(pairs) - set(wanted)}"
