@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use self::output::Output;
 use self::secrets::Secrets;
 use crate::cloud::{Answer, Call, CallId, Failure, FailureKind, Query, Receipt};
+use crate::plan::sha256_hex;
 
 mod output;
 mod request;
@@ -93,7 +94,7 @@ impl Local {
         let Call::RunScript { job, env, secrets, outputs, timeout_ms, grace_ms, script_sha256 } = call else {
             return Err(refused("this is no script".into()));
         };
-        if script::sha256(text) != *script_sha256 {
+        if sha256_hex(text) != *script_sha256 {
             return Err(refused("not run: the script is not the one that the plan was pinned to".into()));
         }
         let secrets = self.inner.secrets.values(secrets).map_err(refused)?;

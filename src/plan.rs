@@ -5,6 +5,7 @@
 //! by their place in the plan's vectors, so that the hot path never compares strings.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 pub use self::about::About;
 pub use self::action::{
@@ -45,6 +46,12 @@ pub type StepId = usize;
 
 /// Where Route 53's control plane is (rule 5).
 pub const ROUTE53_REGION: &str = "us-east-1";
+
+/// SHA-256 in hex: how files, templates and scripts are told from others.
+#[must_use]
+pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
 
 /// One plan file, resolved.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,14 +7,13 @@ use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::operation::RequestId;
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
 use aws_sdk_cloudformation::types::{Capability, ChangeSetType, ExecutionStatus, Parameter, Stack};
-use sha2::{Digest, Sha256};
 
 use super::errors;
 use crate::cloud::{
     Answer, ChangeSetInfo, Failure, FailureKind, Millis, Reading, Receipt, ResourceChange, StackEvent, StackInfo, StackSight,
     Value,
 };
-use crate::plan::MonitorId;
+use crate::plan::{MonitorId, sha256_hex};
 
 /// A listing that goes on for more pages than this is given up.
 const PAGES_MAX: usize = 100;
@@ -232,8 +231,4 @@ fn info(stack: &Stack) -> StackInfo {
 
 fn text(value: Option<&str>) -> String {
     value.unwrap_or_default().to_owned()
-}
-
-fn sha256_hex(text: &str) -> String {
-    format!("{:x}", Sha256::digest(text))
 }

@@ -11,7 +11,6 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
@@ -90,11 +89,6 @@ pub struct Task<'a> {
     pub outputs: &'a [String],
     pub timeout_ms: i64,
     pub grace_ms: i64,
-}
-
-/// SHA-256 of a text, in hex.
-pub fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 /// How a script ended.

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::script::sha256;
 use crate::cloud::Splice;
+use crate::plan::sha256_hex;
 
 /// Largest file that is edited, in bytes.
 const BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -19,12 +19,12 @@ pub fn read(workdir: &Path, file: &str) -> Result<String, String> {
 pub fn replace(workdir: &Path, file: &str, before: &str, after: &str, splices: &[Splice]) -> Result<(), String> {
     let path = inside(workdir, file)?;
     let text = text_of(&path, file)?;
-    let now = sha256(&text);
+    let now = sha256_hex(&text);
     if now == after {
         return Ok(());
     }
     let new = if now == before { crate::cloud::spliced(&text, splices) } else { None };
-    let Some(new) = new.filter(|new| sha256(new) == after) else {
+    let Some(new) = new.filter(|new| sha256_hex(new) == after) else {
         return Err(format!("{file} was changed after it was read: nothing was written"));
     };
     write(&path, new.as_bytes()).map_err(|error| format!("{file} cannot be written: {error}"))
@@ -91,8 +91,8 @@ mod tests {
         let path = tree.path().join("a.json");
         fs::write(&path, "region: eu-west-1\r\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let before = sha256(&read(tree.path(), "a.json").unwrap());
-        let after = sha256("region: eu-central-1\r\n");
+        let before = sha256_hex(&read(tree.path(), "a.json").unwrap());
+        let after = sha256_hex("region: eu-central-1\r\n");
         let there = one(8, "eu-west-1", "eu-central-1");
         replace(tree.path(), "a.json", &before, &after, &there).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "region: eu-central-1\r\n");
@@ -108,7 +108,7 @@ mod tests {
     fn what_changed_meanwhile_is_not_overwritten() {
         let tree = tempfile::tempdir().unwrap();
         fs::write(tree.path().join("a"), "one").unwrap();
-        let (before, after) = (sha256("one"), sha256("two"));
+        let (before, after) = (sha256_hex("one"), sha256_hex("two"));
         fs::write(tree.path().join("a"), "one, and mine").unwrap();
         let why = replace(tree.path(), "a", &before, &after, &one(0, "one", "two")).unwrap_err();
         assert_eq!(why, "a was changed after it was read: nothing was written");

@@ -51,6 +51,14 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// True where what was there is read before it is changed, so that it can be put back: records, health checks, files.
+    #[must_use]
+    pub fn can_be_put_back(&self) -> bool {
+        matches!(self, Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Edit(_))
+    }
+}
+
 /// New weights for a weighted record set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shift {

@@ -17,10 +17,7 @@
 //! | `places` | where in the files what was read is, for the lints, which run over the whole plan at the end |
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-
-use sha2::{Digest, Sha256};
 
 pub(in crate::plan) use self::actions::ROLLBACK_ACTIONS;
 use self::context::Context;
@@ -33,7 +30,7 @@ pub(in crate::plan) use self::places::{Places, Spot};
 pub use self::problem::{Problem, Problems};
 pub(in crate::plan) use self::value::nearest;
 use crate::plan::lint::{self, Level, Subject, Where};
-use crate::plan::{About, Manifest, Plan, Scenario};
+use crate::plan::{About, Manifest, Plan, Scenario, sha256_hex};
 
 mod about;
 mod actions;
@@ -398,14 +395,4 @@ fn manifest(read: &BTreeMap<String, String>) -> Manifest {
         list.push('\n');
     }
     Manifest { files, hash: sha256_hex(list.as_bytes()) }
-}
-
-/// SHA-256 in hex.
-fn sha256_hex(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{byte:02x}");
-    }
-    out
 }

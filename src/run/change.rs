@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::edit::{self, sha256};
+use super::edit;
 use super::state::{CallRun, CallState, Run, restored_by, step_of};
 use crate::cloud::{Answer, Call, HealthCheckInfo, Millis, Query, Splice, spliced};
-use crate::plan::record;
-use crate::plan::{Action, Edit, HealthCheck, Plan, RecordKey, RecordSet, Records, Shift, StepId};
+use crate::plan::{Action, Edit, HealthCheck, Plan, RecordKey, RecordSet, Records, Shift, StepId, record, sha256_hex};
 
 /// Something that has to be read before it can be changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -240,7 +239,7 @@ fn inverted(id: String, inverted: bool, read: &Read<'_>) -> Result<Wanted, Strin
 /// The file with its replacements made. One that a call of the same step has left so is as it shall be.
 fn edited(plan: &Plan, run: &Run, edit: &Edit, read: &Read<'_>) -> Result<Wanted, String> {
     let Some(text) = read.file(&edit.file) else { return Ok(Wanted::default()) };
-    let before = sha256(text);
+    let before = sha256_hex(text);
     let ours = |call: &CallRun| {
         let of_step = step_of(plan, &call.job).is_some_and(|step| plan.steps[step].action == Action::Edit(edit.clone()));
         let left = matches!(&call.call, Call::EditFile { file, after, .. } if *file == edit.file && *after == before);
@@ -250,7 +249,7 @@ fn edited(plan: &Plan, run: &Run, edit: &Edit, read: &Read<'_>) -> Result<Wanted
         return Ok(Wanted::default());
     }
     let splices = edit::splices(edit, text, |step, name| run.output(plan, step, name))?;
-    let after = spliced(text, &splices).map(|text| sha256(&text)).unwrap_or_default();
+    let after = spliced(text, &splices).map(|text| sha256_hex(&text)).unwrap_or_default();
     let call = Call::EditFile { file: edit.file.clone(), before, after, splices };
     Ok(Wanted { files: BTreeMap::from([(edit.file.clone(), call)]), ..Wanted::default() })
 }
@@ -260,7 +259,7 @@ fn unedited(plan: &Plan, file: &str, edits: &[Edited], steps: &[StepId], read: &
     let (Some(first), Some(text)) = (edits.iter().position(|edit| steps.contains(&edit.step)), read.file(file)) else {
         return Ok(None);
     };
-    let now = sha256(text);
+    let now = sha256_hex(text);
     let newest = edits.iter().rposition(|edit| edit.after == now);
     let behind = |from: usize| edits[from..].iter().find(|edit| !steps.contains(&edit.step));
     match newest {
@@ -441,7 +440,7 @@ pub fn may_land(call: &Call, read: &Read<'_>) -> bool {
                 && create.iter().filter(|new| !replaced(new)).all(|new| read.find(zone, &new.key()).is_none())
         }
         Call::UpdateHealthCheck { id, version, .. } => read.check(id).is_some_and(|info| info.version == *version),
-        Call::EditFile { file, before, .. } => read.file(file).is_some_and(|text| sha256(text) == *before),
+        Call::EditFile { file, before, .. } => read.file(file).is_some_and(|text| sha256_hex(text) == *before),
         _ => true,
     }
 }
@@ -456,7 +455,7 @@ pub fn is_there(call: &Call, read: &Read<'_>) -> bool {
                 && delete.iter().filter(|old| !replaced(old)).all(|old| read.find(zone, &old.key()).is_none())
         }
         Call::UpdateHealthCheck { id, inverted, .. } => read.check(id).is_some_and(|info| info.inverted == *inverted),
-        Call::EditFile { file, after, .. } => read.file(file).is_some_and(|text| sha256(text) == *after),
+        Call::EditFile { file, after, .. } => read.file(file).is_some_and(|text| sha256_hex(text) == *after),
         _ => false,
     }
 }

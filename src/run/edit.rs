@@ -1,15 +1,7 @@
 //! Exact replacements in a text, and the way back to the very bytes that were there.
 
-use sha2::{Digest, Sha256};
-
 use crate::cloud::Splice;
 use crate::plan::{Edit, Text};
-
-/// SHA-256 of a text, in hex.
-#[must_use]
-pub fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
-}
 
 /// What an edit does to a text: each replacement's text must be there exactly once, in what the ones before it leave.
 ///

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::change::{self, Place, Read, is_there};
 use super::conflict;
 use super::decide::{Ctx, Decision, token};
-use super::edit::sha256;
 use super::entry::{CallOutcome, Entry, JobRef};
 use super::gate::{self, is_usable};
 use super::local;
@@ -13,7 +12,7 @@ use super::snapshot::{Conflict, StepState, Verdict};
 use super::stacks::{self, Cause};
 use super::state::{CallRun, CallState, Job, action_of, definition};
 use crate::cloud::{Call, CallId, ChangeSetInfo, Millis, Query, StackInfo};
-use crate::plan::{Action, Item, StackAction, StackChange, Switch};
+use crate::plan::{Action, Item, StackAction, StackChange, Switch, sha256_hex};
 
 /// How often a change in progress is looked at, in milliseconds.
 pub(super) const POLL_MS: i64 = 2_000;
@@ -358,7 +357,7 @@ fn prepare_change_set(ctx: Ctx<'_>, job: &Job, action: &StackAction, frozen: boo
         stack: action.name.clone(),
         change_set: format!("cutover-{}", token(ctx.run, job).get(..12).unwrap_or_default()),
         create,
-        template_sha256: sha256(template),
+        template_sha256: sha256_hex(template),
         parameters,
         capabilities: capabilities.clone(),
     };

@@ -5,7 +5,7 @@ use super::entry::{CallOutcome, Entry, JobRef};
 use super::job::{POLL_MS, acted, fail, intend, resend};
 use super::state::{CallState, Job, action_of};
 use crate::cloud::{Answer, Call, FailureKind, HttpCall, Millis, Query};
-use crate::plan::{Action, Plan, Request, Script};
+use crate::plan::{Action, Plan, Request, Script, sha256_hex};
 
 /// The call that runs a script.
 ///
@@ -14,7 +14,7 @@ use crate::plan::{Action, Plan, Request, Script};
 pub fn script_call(ctx: Ctx<'_>, job: &JobRef, script: &Script) -> Result<Call, String> {
     Ok(Call::RunScript {
         job: job.to_string(),
-        script_sha256: super::edit::sha256(&script.text),
+        script_sha256: sha256_hex(&script.text),
         env: environment(ctx, script)?,
         secrets: script.secrets.clone(),
         outputs: script.outputs.clone(),

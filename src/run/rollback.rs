@@ -105,7 +105,7 @@ pub fn begin_by_itself(ctx: Ctx<'_>, decision: &mut Decision) {
 pub fn undoable(ctx: Ctx<'_>, step: &str) -> Result<(), String> {
     let Some(id) = ctx.plan.step_named(step) else { return Err(format!("no step '{step}' in this plan")) };
     let definition = &ctx.plan.steps[id];
-    let swaps = matches!(definition.action, Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Edit(_));
+    let swaps = definition.action.can_be_put_back();
     if !swaps && !matches!(definition.undo, Undo::Script(_)) {
         return Err(match &definition.undo {
             Undo::OneWay(why) => format!("'{step}' is one-way: {why}"),

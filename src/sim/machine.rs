@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
-
 use crate::cloud::{Call, CallId, Failure, FailureKind, Millis, Receipt, spliced};
-use crate::plan::{Action, Plan, StandIn, Step, Undo};
+use crate::plan::{Action, Plan, StandIn, Step, Undo, sha256_hex};
 
 /// How long an edit takes, in milliseconds.
 const EDIT_MS: i64 = 20;
@@ -119,7 +117,7 @@ impl Machine {
     /// Edits a file; whether anything changed, because a second sending finds it done.
     fn edit(&mut self, file: &str, before: &str, after: &str, splices: &[crate::cloud::Splice]) -> Result<bool, String> {
         let text = self.files.get_mut(file).ok_or_else(|| absent(file))?;
-        let now = sha256(text);
+        let now = sha256_hex(&*text);
         if now == after {
             return Ok(false);
         }
@@ -168,10 +166,6 @@ impl Acts {
         let value = |name: &String| (name.clone(), said(name).unwrap_or_else(|| name.to_lowercase()));
         Ok(Receipt { id: String::new(), outputs: self.outputs.iter().map(value).collect() })
     }
-}
-
-fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 fn absent(file: &str) -> String {

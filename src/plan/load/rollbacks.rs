@@ -158,7 +158,7 @@ fn restore(cx: &mut Context, node: &Node, plan_steps: &[Option<Step>]) -> Read<A
     for item in items {
         let Some(id) = cx.step(item) else { continue };
         if let Some(Some(step)) = plan_steps.get(id)
-            && !matches!(step.action, Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Edit(_))
+            && !step.action.can_be_put_back()
         {
             let help = "what a `shift`, `records`, `health-check` or `edit` step changed can be put back".to_owned();
             cx.error_help(item.at, format!("`{}` changes nothing that could be put back", step.id), Some(help));

@@ -5,8 +5,8 @@ use super::context::{Context, Read};
 use super::fields::Fields;
 use super::node::Node;
 use super::problem::show;
-use super::{Reader, faults, sha256_hex};
-use crate::plan::{Plan, Scenario};
+use super::{Reader, faults};
+use crate::plan::{Plan, Scenario, sha256_hex};
 
 /// Longest time in a scenario, in milliseconds: the longest plan.
 pub const TIME_MS_MAX: i64 = 365 * 86_400_000;
@@ -41,7 +41,7 @@ pub fn read(r: &mut Reader<'_>, dir: &str, plan: &Plan) -> Vec<Scenario> {
             title: "Nothing goes wrong".to_owned(),
             hypothesis: "The plan is carried out from its first step to its last".to_owned(),
             expect: "completed".to_owned(),
-            hash: sha256_hex(b""),
+            hash: sha256_hex(""),
             ..Scenario::default()
         });
     }
