@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cutover::drill::operator::Operator;
 use cutover::plan::load::load_path;
 use cutover::plan::{Plan, StandIn};
-use cutover::run::command::Command;
+use cutover::run::command::{Command, Reply};
 use cutover::run::ready;
 use cutover::run::snapshot::{StepState, Verdict};
 
@@ -92,7 +92,9 @@ fn a_value_that_is_none_fails_the_step_and_sends_nothing() {
 fn what_nobody_gave_is_said_by_name() {
     let mut stand = stand(|_| {});
     drive(&mut stand, "gateway");
-    stand.must(Command::DoneByHand { step: "check".into(), reason: "it was there".into() });
+    let told = stand.command(Command::DoneByHand { step: "check".into(), reason: "it was there".into() });
+    let Reply::Ok(told) = told else { panic!("{told:?}") };
+    assert!(told.contains("later steps that need ID will fail"), "{told}");
     let why = "it needs the output ID of the step 'check', which has given none";
     assert_eq!(failure(&mut stand, "weighted"), why);
     // Nor is a rollback offered as if it were known.
@@ -101,6 +103,19 @@ fn what_nobody_gave_is_said_by_name() {
     stand.run_for(MINUTE);
     let offer = stand.snapshot().offer.unwrap();
     assert_eq!((offer.fingerprint, offer.caution.as_deref()), (None, Some(why)));
+}
+
+#[test]
+fn whoever_did_it_by_hand_says_what_it_gave() {
+    let mut stand = stand(|_| {});
+    drive(&mut stand, "gateway");
+    assert_eq!(stand.snapshot().work.unwrap().gives, ["ID"]);
+    let reason = format!("made in the console, ID={CHECK} and IDLE=1");
+    let told = stand.command(Command::DoneByHand { step: "check".into(), reason });
+    assert_eq!(told, Reply::Ok("taken as done; its verify decides".into()));
+    drive(&mut stand, "weighted");
+    let records = stand.records(ZONE, API);
+    assert!(records.iter().any(|r| r.health_check.as_deref() == Some(CHECK)), "{records:#?}");
 }
 
 #[test]

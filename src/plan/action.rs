@@ -57,6 +57,17 @@ impl Action {
     pub fn can_be_put_back(&self) -> bool {
         matches!(self, Action::Shift(_) | Action::Records(_) | Action::HealthCheck(_) | Action::Edit(_))
     }
+
+    /// The names of the values that it gives for later steps.
+    #[must_use]
+    pub fn gives(&self) -> Vec<String> {
+        match self {
+            Action::Shell(script) => script.outputs.clone(),
+            Action::Http(request) => request.outputs.iter().map(|(name, _)| name.clone()).collect(),
+            Action::Stack(StackAction { change: StackChange::Apply { outputs, .. }, .. }) => outputs.clone(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// New weights for a weighted record set.

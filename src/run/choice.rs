@@ -92,6 +92,15 @@ fn settled(ctx: Ctx<'_>, counts: impl Fn(&Call) -> bool) -> Result<(), String> {
     }
 }
 
+/// The values that a person gives for later steps: `NAME=value` as a word of the reason, for each name that the step gives.
+fn values(definition: &Step, reason: &str) -> BTreeMap<String, String> {
+    let named = |name: String| {
+        let value = reason.split_whitespace().find_map(|word| word.strip_prefix(name.as_str())?.strip_prefix('='))?;
+        Some((name, value.to_owned()))
+    };
+    definition.action.gives().into_iter().filter_map(named).collect()
+}
+
 /// Takes a person's word that a step's action was done. Its verify still runs. Behind a shut gate it takes as many people
 /// as an override: otherwise it would be the way around the second person.
 ///
@@ -102,9 +111,15 @@ pub fn done_by_hand(ctx: Ctx<'_>, by: &str, step: &str, reason: &str) -> Result<
     let definition = may_be_done(ctx)?;
     same(definition, step)?;
     let job = JobRef::Step(definition.id.clone());
-    let acted = Entry::Acted { job: job.clone(), by_hand: Some(reason.to_owned()), outputs: BTreeMap::new() };
+    let outputs = values(definition, reason);
+    let missing: Vec<String> = definition.action.gives().into_iter().filter(|name| !outputs.contains_key(name)).collect();
+    let mut reply = "taken as done; its verify decides".to_owned();
+    if !missing.is_empty() {
+        reply = format!("{reply}; later steps that need {} will fail", missing.join(" or "));
+    }
+    let acted = Entry::Acted { job: job.clone(), by_hand: Some(reason.to_owned()), outputs };
     if ctx.run.job.is_some() {
-        return Ok(done(vec![acted], "taken as done; its verify decides"));
+        return Ok(done(vec![acted], &reply));
     }
     let overridden = shut(ctx, definition).map(|_| format!("done by hand: {reason}"));
     if let Some(why) = &overridden
@@ -113,7 +128,7 @@ pub fn done_by_hand(ctx: Ctx<'_>, by: &str, step: &str, reason: &str) -> Result<
         return Ok(asked);
     }
     let evidence = evidence(ctx, definition);
-    Ok(done(vec![Entry::Started { job, evidence, overridden }, acted], "taken as done; its verify decides"))
+    Ok(done(vec![Entry::Started { job, evidence, overridden }, acted], &reply))
 }
 
 /// The shift that was sent last and is not taken back.

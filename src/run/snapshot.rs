@@ -282,6 +282,8 @@ pub struct WorkView {
     pub note: String,
     /// The plan's word for its action, such as `shift`.
     pub action: String,
+    /// The names of the values that it gives for later steps.
+    pub gives: Vec<String>,
     /// What it is doing right now, one line, such as `waiting for INSYNC`; empty when not started.
     pub doing: String,
     /// State.

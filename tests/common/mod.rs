@@ -218,6 +218,7 @@ pub fn calm() -> Snapshot {
             title: "Send 50 % of the traffic to Frankfurt".into(),
             note: "Half the patients are served from Frankfurt from here on; the support desk knows.".into(),
             action: "shift".into(),
+            gives: Vec::new(),
             doing: String::new(),
             state: StepState::Pending,
             since: None,

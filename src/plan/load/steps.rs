@@ -12,7 +12,7 @@ use super::node::{At, Data, Node};
 use super::order;
 use super::problem::show;
 use super::window;
-use crate::plan::{Action, Phase, StackChange, StandIn, Step, StepId, Undo, Window};
+use crate::plan::{Action, Phase, StandIn, Step, StepId, Undo, Window};
 
 /// What a step should take when the plan does not say, in milliseconds.
 pub const EXPECTED_MS: i64 = 300_000;
@@ -58,16 +58,7 @@ pub fn read(r: &mut Reader<'_>, sections: &[&Node], days: u32) -> (Vec<Phase>, V
 
 /// The names of the values that each step gives for later steps, by its number; `None` for a step that is wrong.
 pub fn given(steps: &[Option<Step>]) -> Vec<Option<Vec<String>>> {
-    let names = |step: &Step| match &step.action {
-        Action::Shell(script) => script.outputs.clone(),
-        Action::Http(request) => request.outputs.iter().map(|(name, _)| name.clone()).collect(),
-        Action::Stack(stack) => match &stack.change {
-            StackChange::Apply { outputs, .. } => outputs.clone(),
-            StackChange::Delete => Vec::new(),
-        },
-        _ => Vec::new(),
-    };
-    steps.iter().map(|step| step.as_ref().map(names)).collect()
+    steps.iter().map(|step| step.as_ref().map(|step| step.action.gives())).collect()
 }
 
 /// The phases and the nodes of their steps, in file order. Fills in the steps' ids with file order numbers.

@@ -222,6 +222,11 @@ fn describe(lines: &mut Vec<Line<'static>>, what: What, work: &WorkView, snapsho
         }
         What::ByHand => {
             paragraph(lines, "Nothing is sent: you say that its action is done. Its verify still decides.", theme.plain(), width);
+            if !work.gives.is_empty() {
+                let words: Vec<String> = work.gives.iter().map(|name| format!("{name}=...")).collect();
+                let said = format!("Later steps may need what it gives. Write into the reason: {}", words.join(" "));
+                paragraph(lines, &said, theme.plain(), width);
+            }
             if work.gate.iter().any(|condition| condition.verdict != Verdict::Pass) && work.state == StepState::Pending {
                 paragraph(lines, "! its gate is shut: that goes into the journal as well", theme.caution(), width);
                 people(lines, work, snapshot, "it counts", theme, width);
