@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
-use cutover::plan::claims::judge::{CheckSeen, health_check, records, stack};
+use cutover::plan::claims::judge::{CheckSeen, StackSeen, health_check, records, stack};
 use cutover::plan::claims::{Claim, First, Siblings, Subject, Verdict, claims, switch_of};
 use cutover::plan::{Plan, RecordSet};
 
@@ -26,13 +26,13 @@ fn siblings(plan: &Plan, name: &str) -> Siblings {
 fn a_stack_is_expected_as_its_first_step_finds_it() {
     let claims = claims(&medzen());
     let first = |name: &str| {
-        let found = about(&claims, |about| matches!(about, Subject::Stack(of, _) if of == name));
+        let found = about(&claims, |about| matches!(about, Subject::Stack(of, ..) if of == name));
         assert_eq!(found.len(), 1, "{name}");
-        let Subject::Stack(_, first) = &found[0].about else { panic!("a stack") };
+        let Subject::Stack(_, first, _) = &found[0].about else { panic!("a stack") };
         (first.clone(), found[0].region.clone())
     };
     assert_eq!(first("medzen-chime-sdk-eu-west-1"), (First::Watched, "eu-west-1".to_owned()));
-    let frankfurt = about(&claims, |about| matches!(about, Subject::Stack(_, First::Applied(step)) if step == "stack-chime"));
+    let frankfurt = about(&claims, |about| matches!(about, Subject::Stack(_, First::Applied(step), _) if step == "stack-chime"));
     // A rollback deletes it too, but only after it was made; and a monitor watches it.
     assert_eq!(frankfurt.len(), 1);
     assert!(frankfurt[0].named_by.contains("step full/full-delete-chime"), "{:?}", frankfurt[0].named_by);
@@ -56,7 +56,8 @@ fn a_status_is_judged_by_what_the_plan_does_first() {
         (&First::Watched, Some("DELETE_FAILED"), Verdict::Refuted, "not usable"),
         (&First::WatchedAbsent, None, Verdict::Proved, "as its conditions want it"),
     ] {
-        let (judged, why) = stack(first, status);
+        let seen = status.map(|status| StackSeen { status: status.into(), protected: false });
+        let (judged, why) = stack(first, None, seen.as_ref());
         assert_eq!(judged, verdict, "{first:?} {status:?}: {why}");
         assert!(why.contains(word), "{why}");
     }
@@ -70,6 +71,72 @@ fn records_that_an_earlier_step_makes_need_not_be_there() {
     assert_eq!(europe.made.get(&None).map(String::as_str), Some("europe-record"));
     assert_eq!(europe.made.get(&Some("eu-central-1-primary".into())).map(String::as_str), Some("weights-zero"));
     assert_eq!(records(&europe, &[]).0, Verdict::Proved);
+}
+
+#[test]
+fn a_protected_stack_is_refuted_where_a_step_deletes_it() {
+    let applied = First::Applied("make".into());
+    let deleted = First::Deleted("drop".into());
+    let seen = |status: &str, protected| StackSeen { status: status.into(), protected };
+    let (verdict, why) = stack(&applied, Some("drop"), Some(&seen("CREATE_COMPLETE", true)));
+    assert_eq!(verdict, Verdict::Refuted, "{why}");
+    assert!(why.contains("step drop cannot delete it") && why.contains("--no-enable-termination-protection"), "{why}");
+    // Whatever else is wrong with it is told as well.
+    let (_, why) = stack(&applied, Some("drop"), Some(&seen("ROLLBACK_COMPLETE", true)));
+    assert!(why.contains("cannot change it like that; its termination protection is on"), "{why}");
+    assert_eq!(stack(&deleted, Some("drop"), Some(&seen("CREATE_COMPLETE", false))).0, Verdict::Proved);
+    // Nobody deletes it, or a script takes the protection off before.
+    assert_eq!(stack(&applied, None, Some(&seen("CREATE_COMPLETE", true))).0, Verdict::Proved);
+    assert_eq!(stack(&deleted, None, Some(&seen("CREATE_COMPLETE", true))).0, Verdict::Proved);
+}
+
+/// A plan of one phase with these steps, and a rollback with those.
+fn plan(steps: &str, rollback: &str) -> Plan {
+    let indented = |text: &str, by: usize| {
+        let lines = text.trim().lines().map(|line| format!("{}{}", " ".repeat(by), line.trim_end()));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let text = format!(
+        "cutover: 1\nname: small\ntitle: A small plan\naccount: \"558069890522\"\ndays: 1\nregions:\n  eu-west-1: {{role: source}}\n  \
+         eu-central-1: {{role: primary}}\nobjectives: {{availability: 99.9%, rto: 10m, rpo: 15m}}\nphases:\n  - id: move\n    \
+         title: Move\n    days: 1\n    steps:\n{}\nrollbacks:\n  back:\n    title: Back\n    key: 1\n    to: eu-west-1\n    \
+         restores: all\n    steps:\n{}\n",
+        indented(steps, 6),
+        indented(rollback, 6),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plan.yaml");
+    std::fs::write(&path, text).unwrap();
+    match cutover::plan::load::load_path(&path) {
+        Ok(loaded) => loaded.plan,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+const DELETE: &str = "- {id: drop, title: Drop it, stack: {name: app, region: eu-central-1, delete: true}}";
+const UNPROTECT: &str = r#"
+- id: unprotect
+  title: Take the protection off
+  shell: {run: "aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name app --region eu-central-1"}
+"#;
+
+#[test]
+fn a_script_of_the_same_sequence_takes_the_protection_off() {
+    let approve = "- {id: begin, title: Begin, approve: {what: it begins}}";
+    let deleted_by = |steps: &str, rollback: &str| {
+        let found = claims(&plan(steps, rollback)).into_iter().find_map(|claim| match claim.about {
+            Subject::Stack(_, _, by) => Some(by),
+            _ => None,
+        });
+        found.unwrap()
+    };
+    let undone = format!("{}  undo: nothing\n", UNPROTECT.trim_start());
+    assert_eq!(deleted_by(approve, DELETE).as_deref(), Some("back/drop"));
+    assert_eq!(deleted_by(approve, &format!("{}{DELETE}", UNPROTECT.trim_start())), None);
+    // The rollback may come before the phase's step.
+    assert_eq!(deleted_by(&undone, DELETE).as_deref(), Some("back/drop"));
+    let another = UNPROTECT.replace("eu-central-1", "eu-west-1");
+    assert_eq!(deleted_by(approve, &format!("{}{DELETE}", another.trim_start())).as_deref(), Some("back/drop"));
 }
 
 fn weighted(set: &str, weight: u8, ttl: u32) -> RecordSet {

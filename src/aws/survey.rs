@@ -5,8 +5,8 @@ use aws_sdk_route53::types::HealthCheckConfig;
 
 use super::silence::{self, Listed};
 use super::{Aws, errors};
-use crate::cloud::{Answer, Failure, FailureKind, Query, metric_regions};
-use crate::plan::claims::judge::CheckSeen;
+use crate::cloud::{Failure, FailureKind, metric_regions};
+use crate::plan::claims::judge::{CheckSeen, StackSeen};
 use crate::plan::{Metric, Plan, RecordSet};
 
 /// Where a metric was found.
@@ -61,15 +61,23 @@ impl Aws {
         super::records::list(&self.inner.route53, zone, name).await
     }
 
-    /// The status of a stack; `None` when it is not there.
+    /// A stack; `None` when it is not there.
     ///
     /// # Errors
     /// As classified in [`FailureKind`].
-    pub async fn stack_status(&self, plan: &Plan, region: &str, stack: &str) -> Result<Option<String>, Failure> {
-        let query = Query::Stack { region: region.to_owned(), stack: stack.to_owned() };
-        match self.ask(plan, &[], &query).await? {
-            Answer::Stack(stack) => Ok(stack.map(|stack| stack.status)),
-            _ => Err(errors::unknown("cloudformation DescribeStacks: an answer to something else")),
+    pub async fn stack_seen(&self, region: &str, stack: &str) -> Result<Option<StackSeen>, Failure> {
+        const OPERATION: &str = "cloudformation DescribeStacks";
+        let answer = match self.stacks(region).describe_stacks().stack_name(stack).send().await {
+            Ok(answer) => answer,
+            Err(e) if errors::is_missing_stack(&e) => return Ok(None),
+            Err(e) => return Err(errors::failure(OPERATION, &e)),
+        };
+        match answer.stacks() {
+            [one] => Ok(Some(StackSeen {
+                status: one.stack_status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
+                protected: one.enable_termination_protection().unwrap_or(false),
+            })),
+            many => Err(errors::unknown(format!("{OPERATION}: {} stacks instead of one", many.len()))),
         }
     }
 

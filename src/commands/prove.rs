@@ -209,9 +209,9 @@ impl Survey<'_> {
             Subject::Bucket(name) => return self.bucket(name, region).await,
             Subject::Certificate(arn) => return self.certificate(arn, region).await,
             Subject::Quota(service, code, least) => return self.quota((service, code, *least), region).await,
-            Subject::Stack(name, first) => patiently(async || self.aws.stack_status(self.plan, region, name).await)
+            Subject::Stack(name, first, deleted_by) => patiently(async || self.aws.stack_seen(region, name).await)
                 .await
-                .map(|status| judge::stack(first, status.as_deref())),
+                .map(|seen| judge::stack(first, deleted_by.as_deref(), seen.as_ref())),
             Subject::Template(_, path, text) => {
                 patiently(async || self.aws.template_refusal(region, text).await).await.map(|refusal| match refusal {
                     None => (Verdict::Proved, format!("CloudFormation reads {path}")),
@@ -347,7 +347,7 @@ impl Survey<'_> {
 fn title(about: &Subject) -> (&'static str, String) {
     match about {
         Subject::Placeholder(value, _) => ("placeholder", value.clone()),
-        Subject::Stack(name, _) => ("stack", name.clone()),
+        Subject::Stack(name, ..) => ("stack", name.clone()),
         Subject::Template(stack, ..) => ("template", stack.clone()),
         Subject::Zone(id) => ("zone", id.clone()),
         Subject::Records(of) => ("records", format!("{} {} in {}", of.name, of.kind, of.zone)),

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::lint::scripts::protections;
 use super::lint::zones::Zones;
 use super::record::is_late;
 use super::{
@@ -54,8 +55,8 @@ pub struct Claim {
 pub enum Subject {
     /// A value that somebody wrote down to be replaced, and how it is recognised.
     Placeholder(String, &'static str),
-    /// A stack, and what the plan does with it first.
-    Stack(String, First),
+    /// A stack, what the plan does with it first, and the step that deletes it as protected as it is found.
+    Stack(String, First, Option<String>),
     /// A template: the stack's name, its path and its text.
     Template(String, String, String),
     /// A hosted zone.
@@ -265,9 +266,11 @@ fn stacks(plan: &Plan, found: &mut Found) {
             }
         }
     }
+    let deleters = deleters(plan);
     for (region, name, by) in named {
         if let Some(does) = first.get(&(region, name)) {
-            found.add(Subject::Stack(name.to_owned(), does.clone()), region, &by);
+            let deleted_by = deleters.get(&(region, name)).map(|step| (*step).to_owned());
+            found.add(Subject::Stack(name.to_owned(), does.clone(), deleted_by), region, &by);
         }
     }
     for (region, (names, by)) in services {
@@ -279,6 +282,25 @@ fn stacks(plan: &Plan, found: &mut Found) {
             }
         }
     }
+}
+
+/// Stacks that are deleted with whatever termination protection they have now, each with the first step that does it (rule
+/// 23). A rollback may come before most of the plan, so a script of a phase takes nothing off for it.
+fn deleters(plan: &Plan) -> BTreeMap<(&str, &str), &str> {
+    let mut out = BTreeMap::new();
+    for steps in std::iter::once(&plan.steps).chain(plan.rollbacks.iter().map(|rollback| &rollback.steps)) {
+        let mut said = Vec::new();
+        for step in steps {
+            if let Action::Shell(script) = &step.action {
+                said.extend(protections(script));
+            }
+            let Action::Stack(StackAction { region, name, change: StackChange::Delete }) = &step.action else { continue };
+            if said.iter().rev().find(|said| said.is_of(region, name)).is_none_or(|last| last.on) {
+                out.entry((region.as_str(), name.as_str())).or_insert(step.id.as_str());
+            }
+        }
+    }
+    out
 }
 
 /// The words that follow a mark, as in `AWS::S3::Bucket`.

@@ -25,7 +25,7 @@ mod dns;
 mod health;
 mod replication;
 mod rollbacks;
-mod scripts;
+pub(super) mod scripts;
 mod services;
 mod signals;
 mod stacks;

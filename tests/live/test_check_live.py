@@ -102,6 +102,22 @@ def test_a_stack_that_nobody_creates(world):
     assert row["region"] == IRELAND and row["named_by"] == ["monitor stack-ireland"]
 
 
+def test_a_stack_that_a_rollback_deletes_and_that_is_protected(world):
+    cloudformation = world.emulator.client("cloudformation", FRANKFURT)
+    world.emulator.make_stack("small-frankfurt", FRANKFURT)
+    # Frankfurt's is not the only one that is protected, but Ireland's nobody deletes.
+    for name, region in (("small-frankfurt", FRANKFURT), ("small-ireland", IRELAND)):
+        world.emulator.client("cloudformation", region).update_termination_protection(
+            StackName=name, EnableTerminationProtection=True
+        )
+    row = world.refuted("stack", "small-frankfurt", "termination protection is on", "step back/back-stack cannot delete it",
+                        "--no-enable-termination-protection")
+    assert row["region"] == FRANKFURT
+    cloudformation.update_termination_protection(StackName="small-frankfurt", EnableTerminationProtection=False)
+    row = world.row(world.prove(0), "stack", "small-frankfurt")
+    assert row["verdict"] == "proved" and "step make-frankfurt updates it" in row["why"], row
+
+
 def test_records_that_a_shift_does_not_find(world):
     world.replace("weights: {frankfurt: 50, ireland: 50}", "weights: {frankfurt: 50, dublin: 50}")
     world.refuted("records", f"{API} A", "the set dublin is not there", "step half", "the set ireland is there too")

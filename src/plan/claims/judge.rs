@@ -8,9 +8,33 @@ use crate::plan::{RecordSet, Switch};
 /// A verdict, and why.
 pub type Judged = (Verdict, String);
 
-/// A stack by its status; `None` when it is not there.
+/// A stack as it was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StackSeen {
+    /// Its status word.
+    pub status: String,
+    /// Its termination protection is on.
+    pub protected: bool,
+}
+
+/// A stack; `None` when it is not there. `deleted_by` is the step that deletes it as it is found, if one does.
 #[must_use]
-pub fn stack(first: &First, status: Option<&str>) -> Judged {
+pub fn stack(first: &First, deleted_by: Option<&str>, seen: Option<&StackSeen>) -> Judged {
+    let (verdict, why) = by_status(first, seen.map(|seen| seen.status.as_str()));
+    let Some(step) = deleted_by.filter(|_| seen.is_some_and(|seen| seen.protected)) else { return (verdict, why) };
+    let mut wrong = format!(
+        "its termination protection is on, so step {step} cannot delete it: take it off in a script before \
+         (aws cloudformation update-termination-protection --no-enable-termination-protection)"
+    );
+    // What else is wrong with it is worth as much.
+    if verdict == Verdict::Refuted {
+        wrong = format!("{why}; {wrong}");
+    }
+    (Verdict::Refuted, wrong)
+}
+
+/// A stack by its status word.
+fn by_status(first: &First, status: Option<&str>) -> Judged {
     use Verdict::{Proved, Refuted};
     match (first, status) {
         (First::Applied(step), None) => (Proved, format!("not there yet, step {step} creates it")),

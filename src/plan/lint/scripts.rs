@@ -237,6 +237,36 @@ pub fn filled(word: &str, script: &Script) -> String {
     out
 }
 
+/// A change of a stack's termination protection.
+pub struct Protection {
+    /// Region; empty where the command names none.
+    pub region: String,
+    /// Name of the stack.
+    pub stack: String,
+    /// It is switched on, and not off.
+    pub on: bool,
+}
+
+/// What a script does to the termination protection of stacks, in its order.
+pub fn protections(script: &Script) -> Vec<Protection> {
+    let mut out = Vec::new();
+    for command in commands(&script.text) {
+        let on = command.has(&["--enable-termination-protection"]);
+        if command.has(&["cloudformation"]) && (on || command.has(&["--no-enable-termination-protection"])) {
+            let option = |name: &str| command.option(name).map(|word| filled(word, script)).unwrap_or_default();
+            out.push(Protection { region: option("--region"), stack: option("--stack-name"), on });
+        }
+    }
+    out
+}
+
+impl Protection {
+    /// Whether it is about this stack.
+    pub fn is_of(&self, region: &str, stack: &str) -> bool {
+        self.stack == stack && (self.region.is_empty() || self.region == region)
+    }
+}
+
 fn of_itself(of: &Subject<'_>, found: &mut Found) {
     let mut guarded: Vec<&str> = of.plan.traffic.iter().map(|traffic| traffic.record.as_str()).collect();
     guarded.extend(of.records().into_iter().filter(|(_, r, _)| r.health_check.is_some()).map(|(_, r, _)| r.name.as_str()));

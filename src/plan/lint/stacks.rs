@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::scripts::Protection;
 use super::subject::{Found, Subject};
 use super::{Level, Lint, scripts, template};
 use crate::plan::{Action, StackChange, Step};
@@ -122,24 +123,16 @@ fn export_in_use(of: &Subject<'_>, found: &mut Found) {
 }
 
 fn protected(of: &Subject<'_>, found: &mut Found) {
-    // What protects a stack and what takes that off, in the order in which it is done: region, stack, whether it protects.
-    let mut said: Vec<(String, String, bool)> = Vec::new();
+    // What protects a stack and what takes that off, in the order in which it is done.
+    let mut said: Vec<Protection> = Vec::new();
     let scripts = scripts::all(of);
     for (step, _) in of.every_step() {
         for used in scripts.iter().filter(|used| used.step.id == step.id && !used.is_undo) {
-            for command in scripts::commands(&used.script.text) {
-                let on = command.has(&["--enable-termination-protection"]);
-                if !command.has(&["cloudformation"]) || !on && !command.has(&["--no-enable-termination-protection"]) {
-                    continue;
-                }
-                let option = |name: &str| command.option(name).map(|word| scripts::filled(word, used.script)).unwrap_or_default();
-                said.push((option("--region"), option("--stack-name"), on));
-            }
+            said.extend(scripts::protections(used.script));
         }
         let Action::Stack(stack) = &step.action else { continue };
-        let last =
-            said.iter().rev().find(|(region, name, _)| *name == stack.name && (region.is_empty() || *region == stack.region));
-        if stack.change == StackChange::Delete && last.is_some_and(|(_, _, on)| *on) {
+        let last = said.iter().rev().find(|said| said.is_of(&stack.region, &stack.name));
+        if stack.change == StackChange::Delete && last.is_some_and(|last| last.on) {
             let message = format!("the stack `{}` is protected from deletion by an earlier script", stack.name);
             found.at(of.action(step), message, "take the protection off in a step before");
         }
