@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
-use cutover::plan::claims::judge::{CheckSeen, StackSeen, health_check, records, stack};
+use cutover::plan::claims::judge::{CheckSeen, StackSeen, health_check, quota, records, service, stack};
+use cutover::plan::claims::scripts::raisers_of_quota;
 use cutover::plan::claims::{Claim, First, Siblings, Subject, Verdict, claims, switch_of};
 use cutover::plan::{Plan, RecordSet};
 
@@ -139,6 +140,73 @@ fn a_script_of_the_same_sequence_takes_the_protection_off() {
     assert_eq!(deleted_by(approve, &format!("{}{DELETE}", another.trim_start())).as_deref(), Some("back/drop"));
 }
 
+#[test]
+fn services_are_known_from_the_commands_of_scripts() {
+    let steps = r#"
+- id: ask
+  title: Ask
+  shell:
+    env: {REGION: eu-west-1, REGIONS: eu-west-2 eu-west-3}
+    run: |
+      text=$(aws comprehendmedical detect-entities-v2 --region "$REGION" --text x)
+      # aws kms list-keys --region eu-west-1
+      aws route53 list-hosted-zones --region us-east-1
+      aws s3api list-buckets --region ${REGION}
+      for r in $REGIONS; do aws elbv2 describe-load-balancers --region "$r"; done
+      OTHER=af-south-1
+      if ! aws --region "$OTHER" --no-cli-pager bedrock-runtime invoke-model; then exit 1; fi
+      echo aws lambda list-functions --region eu-west-1
+      aws translate list-languages --region "$1"
+      aws sqs list-queues
+  undo: nothing
+- id: elsewhere
+  title: Ask elsewhere
+  shell:
+    env: {AWS_REGION: eu-south-1}
+    run: aws sns list-topics
+    done-if: aws sqs list-queues --region eu-west-1
+  undo: nothing
+"#;
+    let claims = claims(&plan(steps, "- {id: begin, title: Begin, approve: {what: it begins}}"));
+    let named = about(&claims, |about| matches!(about, Subject::Service(_))).into_iter().map(|claim| {
+        let Subject::Service(name) = &claim.about else { panic!("a service") };
+        format!("{name} {} {}", claim.region, claim.named_by.iter().next().unwrap())
+    });
+    assert_eq!(
+        named.collect::<Vec<_>>(),
+        [
+            "bedrock-runtime af-south-1 step ask",
+            "comprehendmedical eu-west-1 step ask",
+            "elb eu-west-2 step ask",
+            "elb eu-west-3 step ask",
+            "s3 eu-west-1 step ask",
+            "sns eu-south-1 step elsewhere",
+            "sqs eu-west-1 step elsewhere",
+        ]
+    );
+}
+
+#[test]
+fn a_service_is_refuted_only_where_another_region_has_it() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let (here, all) = (names(&["s3", "kms"]), names(&["s3", "kms", "comprehendmedical"]));
+    assert_eq!(service("kms", &here, &[]).0, Verdict::Proved);
+    assert_eq!(service("comprehendmedical", &here, &all).0, Verdict::Refuted);
+    assert_eq!(service("elbv3", &here, &all).0, Verdict::NotProved);
+    assert_eq!(service("kms", &[], &all).0, Verdict::NotProved);
+}
+
+#[test]
+fn a_quota_that_is_too_small_is_refuted_where_no_step_asks_for_more() {
+    assert_eq!(quota(100.0, 100, &[]).0, Verdict::Proved);
+    assert_eq!(quota(6.0, 100, &[]).0, Verdict::Refuted);
+    assert_eq!(quota(6.0, 100, &["more".into()]).0, Verdict::NotProved);
+    let plan = medzen();
+    assert_eq!(raisers_of_quota(&plan, "L-3032A538", "eu-central-1"), ["quota-request"]);
+    assert_eq!(raisers_of_quota(&plan, "L-3032A538", "af-south-1"), [] as [&str; 0]);
+    assert_eq!(raisers_of_quota(&plan, "L-00000000", "eu-central-1"), [] as [&str; 0]);
+}
+
 fn weighted(set: &str, weight: u8, ttl: u32) -> RecordSet {
     RecordSet {
         name: "api.example.net".into(),
@@ -234,11 +302,9 @@ fn what_monitors_and_scripts_name_is_looked_up_where_it_is() {
     assert_eq!(regions(&|about| matches!(about, Subject::Quota(_, code, 100) if code == "L-3032A538")), ["eu-central-1"]);
     assert_eq!(regions(&|about| matches!(about, Subject::Metric(_, name, _) if name == "ReplicaLag")), ["eu-central-1"]);
     assert_eq!(about(&claims, |about| matches!(about, Subject::Program(name) if name == "aws")).len(), 1);
-    let frankfurt = about(&claims, |about| matches!(about, Subject::Services(_)));
-    let frankfurt = frankfurt.iter().find(|claim| claim.region == "eu-central-1").unwrap();
-    let Subject::Services(names) = &frankfurt.about else { panic!("services") };
+    let service = |name: &str| regions(&|about| matches!(about, Subject::Service(of) if of == name));
     for name in ["apigateway", "lambda", "rds", "s3"] {
-        assert!(names.iter().any(|of| of == name), "{name} is not among {names:?}");
+        assert!(service(name).contains(&"eu-central-1".to_owned()), "{name}");
     }
     let secret = about(&claims, |about| matches!(about, Subject::Secret(name) if name == "SUPABASE_SERVICE_KEY"));
     assert!(secret[0].named_by.contains("step env-file"), "{:?}", secret[0].named_by);

@@ -3,10 +3,11 @@
 //! What the plan takes for granted is [`crate::plan::claims`]; here each claim is looked up. A look-up that fails is "not
 //! proved", with the reason, and ends none of the others.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::cli::Cli;
@@ -14,6 +15,7 @@ use crate::aws::Aws;
 use crate::aws::survey::MetricSeen;
 use crate::cloud::{Failure, FailureKind};
 use crate::exit::Failed;
+use crate::plan::claims::scripts::raisers_of_quota;
 use crate::plan::claims::{Claim, Subject, Verdict, claims, judge, makers_of_buckets, placeholders, switch_of};
 use crate::plan::{Metric, Plan};
 
@@ -121,9 +123,17 @@ fn plain(text: &str) -> String {
 pub async fn prove(plan: &Plan) -> Result<Proof, Failed> {
     let aws = Aws::connect().await;
     let identity = super::run::guard(&aws, plan).await?;
-    let survey = Survey { plan, aws, cli: Cli::find(), slots: Semaphore::new(AT_ONCE), end: Instant::now() + ALL };
     let claims = claims(plan);
-    let looked = futures_util::future::join_all(claims.iter().map(|claim| survey.rows(claim))).await;
+    let survey = Survey {
+        plan,
+        aws,
+        cli: Cli::find(),
+        slots: Semaphore::new(AT_ONCE),
+        end: Instant::now() + ALL,
+        offered: claims.iter().map(|claim| (claim.region.clone(), OnceCell::new())).collect(),
+        all_services: OnceCell::new(),
+    };
+    let looked = futures_util::future::join_all(claims.iter().map(|claim| survey.row(claim))).await;
     let known = |verdict, kind, what: &str, why: &str| Row {
         verdict,
         kind,
@@ -136,7 +146,7 @@ pub async fn prove(plan: &Plan) -> Result<Proof, Failed> {
     if claims.iter().all(|claim| !matches!(claim.about, Subject::Placeholder(..))) {
         rows.push(known(Verdict::Proved, "placeholder", "none", "no value of the plan looks like one"));
     }
-    rows.extend(looked.into_iter().flatten());
+    rows.extend(looked);
     let why = "a reading call cannot show that the changing calls of the plan are allowed";
     rows.push(known(Verdict::NotProved, "permissions", &plain(&identity), why));
     Ok(Proof { account: plan.account.clone(), identity: plain(&identity), rows })
@@ -152,30 +162,29 @@ struct Survey<'a> {
     cli: Option<Cli>,
     slots: Semaphore,
     end: Instant,
+    /// Region → the services that are offered there, asked for once each.
+    offered: BTreeMap<String, OnceCell<Listed>>,
+    /// The services of all regions.
+    all_services: OnceCell<Listed>,
 }
 
+/// Names, or why there are none.
+type Listed = Result<Vec<String>, String>;
+
 impl Survey<'_> {
-    /// The lines of a claim: one, but for services, of which each has its own.
-    async fn rows(&self, claim: &Claim) -> Vec<Row> {
-        let row = |kind, what: &str, (verdict, why): Judged| Row {
-            verdict,
-            kind,
-            what: plain(what),
-            region: claim.region.clone(),
-            why: plain(&why),
-            named_by: claim.named_by.iter().cloned().collect(),
-        };
-        if let Subject::Services(names) = &claim.about {
-            let offered = self.in_time(self.services(&claim.region)).await;
-            let of = |name: &String| match &offered {
-                Ok(all) if all.contains(name) => (Verdict::Proved, "offered there".to_owned()),
-                Ok(all) if all.is_empty() => (Verdict::NotProved, "the list of services of this region is empty".to_owned()),
-                Ok(_) => (Verdict::Refuted, "not among the services of this region".to_owned()),
-                Err(why) => (Verdict::NotProved, why.clone()),
-            };
-            return names.iter().map(|name| row("service", name, of(name))).collect();
-        }
+    /// The line of a claim.
+    async fn row(&self, claim: &Claim) -> Row {
         let (kind, what) = title(&claim.about);
+        let (verdict, why) = self.judged(claim).await;
+        let named_by = claim.named_by.iter().cloned().collect();
+        Row { verdict, kind, what: plain(&what), region: claim.region.clone(), why: plain(&why), named_by }
+    }
+
+    async fn judged(&self, claim: &Claim) -> Judged {
+        // Those of a region wait for one list; a slot each would keep the others out meanwhile.
+        if let Subject::Service(name) = &claim.about {
+            return self.service(name, &claim.region).await.unwrap_or_else(|why| (Verdict::NotProved, why));
+        }
         // What is looked up by an id that is none would only say so once more, in other words.
         let id = match &claim.about {
             Subject::Zone(id) | Subject::HealthCheck(id) | Subject::Certificate(id) => Some(id),
@@ -183,11 +192,11 @@ impl Survey<'_> {
             _ => None,
         };
         if id.is_some_and(|id| !placeholders::find(id).is_empty()) {
-            return vec![row(kind, &what, (Verdict::Refuted, "not looked up: a placeholder names it".into()))];
+            return (Verdict::Refuted, "not looked up: a placeholder names it".into());
         }
         // The SDK's futures are large.
         let judged = Box::pin(self.in_time(async { Ok(self.look(claim).await) })).await;
-        vec![row(kind, &what, judged.unwrap_or_else(|why| (Verdict::NotProved, why)))]
+        judged.unwrap_or_else(|why| (Verdict::NotProved, why))
     }
 
     /// Waits for a slot, and for no longer than there is time.
@@ -205,7 +214,7 @@ impl Survey<'_> {
             Subject::Placeholder(_, why) => return (Verdict::Refuted, (*why).to_owned()),
             Subject::Secret(name) => return secret(name),
             Subject::Program(name) => return program(name),
-            Subject::Services(_) => return (Verdict::NotProved, String::new()),
+            Subject::Service(_) => return (Verdict::NotProved, String::new()),
             Subject::Bucket(name) => return self.bucket(name, region).await,
             Subject::Certificate(arn) => return self.certificate(arn, region).await,
             Subject::Quota(service, code, least) => return self.quota((service, code, *least), region).await,
@@ -312,21 +321,30 @@ impl Survey<'_> {
         if answer.as_ref().is_err_and(|why| why.code == "NoSuchResourceException") {
             answer = self.ask(&asked("get-aws-default-service-quota")).await;
         }
-        #[expect(clippy::cast_precision_loss, reason = "quotas are far below 2^53")]
         match answer.map(|answer| answer.pointer("/Quota/Value").and_then(serde_json::Value::as_f64)) {
-            Ok(Some(value)) if value >= least as f64 => (Verdict::Proved, format!("{value}, enough ({least})")),
-            // A step of the plan looks at it and may ask for more, so the plan does not take it for granted.
-            Ok(Some(value)) => (Verdict::NotProved, format!("{value} is too small ({least}) today")),
+            Ok(Some(value)) => judge::quota(value, least, &raisers_of_quota(self.plan, code, region)),
             Ok(None) => (Verdict::NotProved, "the answer has no value".into()),
             Err(why) => (Verdict::NotProved, why.message),
         }
     }
 
-    /// The services that are offered in a region. The list is asked for where it can be read (rule 28).
-    async fn services(&self, region: &str) -> Result<Vec<String>, String> {
+    /// A service: whether it is offered in a region. That a region lacks it is believed only where another one has it.
+    async fn service(&self, name: &str, region: &str) -> Result<Judged, String> {
+        let Some(offered) = self.offered.get(region) else { return Err("no list was asked for".into()) };
         let path = format!("/aws/service/global-infrastructure/regions/{region}/services");
+        let offered = offered.get_or_init(|| self.in_time(self.names(&path))).await.as_ref().map_err(Clone::clone)?;
+        if offered.is_empty() || offered.iter().any(|of| of == name) {
+            return Ok(judge::service(name, offered, &[]));
+        }
+        let path = "/aws/service/global-infrastructure/services";
+        let all = self.all_services.get_or_init(|| self.in_time(self.names(path))).await.as_ref().map_err(Clone::clone)?;
+        Ok(judge::service(name, offered, all))
+    }
+
+    /// The values below a path of public parameters. They are asked for where they can be read (rule 28).
+    async fn names(&self, path: &str) -> Listed {
         let arguments =
-            ["ssm", "get-parameters-by-path", "--region", "eu-central-1", "--path", &path, "--query", "Parameters[].Value"];
+            ["ssm", "get-parameters-by-path", "--region", "eu-central-1", "--path", path, "--query", "Parameters[].Value"];
         let answer = self.ask(&arguments).await.map_err(|why| why.message)?;
         let names = answer.as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
         Ok(names.map(str::to_owned).collect())
@@ -358,7 +376,7 @@ fn title(about: &Subject) -> (&'static str, String) {
         }
         Subject::Bucket(name) => ("bucket", name.clone()),
         Subject::Certificate(arn) => ("certificate", arn.clone()),
-        Subject::Services(names) => ("service", names.join(", ")),
+        Subject::Service(name) => ("service", name.clone()),
         Subject::Quota(service, code, _) => ("quota", format!("{service} {code}")),
         Subject::Secret(name) => ("secret", name.clone()),
         Subject::Program(name) => ("program", name.clone()),

@@ -9,12 +9,12 @@ use super::lint::scripts::protections;
 use super::lint::zones::Zones;
 use super::record::is_late;
 use super::{
-    Action, Metric, Plan, ROUTE53_REGION, RecordSet, Records, Script, Shift, Source, StackAction, StackChange, State, Step,
-    Switch, Test, Undo,
+    Action, Metric, Plan, ROUTE53_REGION, RecordSet, Records, Shift, Source, StackAction, StackChange, State, Step, Switch, Test,
 };
 
 pub mod judge;
 pub mod placeholders;
+pub mod scripts;
 
 /// What the look-up of a claim says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,8 +71,8 @@ pub enum Subject {
     Bucket(String),
     /// An ACM certificate.
     Certificate(String),
-    /// Services, by the names of [`SERVICES`].
-    Services(Vec<String>),
+    /// A service, by its name in the list of services per region.
+    Service(String),
     /// A quota: service code, quota code, the least that the plan asks for.
     Quota(String, String, u64),
     /// A variable that has to be in the environment.
@@ -152,9 +152,9 @@ pub fn claims(plan: &Plan) -> Vec<Claim> {
     stacks(plan, &mut found);
     records(plan, &mut found);
     checks_and_metrics(plan, &mut found);
-    scripts(plan, &mut found);
+    scripts::look(plan, &mut found);
     for name in &plan.secrets {
-        let users = all_steps(plan).filter(|step| uses_secret(step, name)).map(|step| format!("step {}", step.id));
+        let users = all_steps(plan).filter(|step| scripts::use_secret(step, name)).map(|step| format!("step {}", step.id));
         let users: Vec<String> = users.collect();
         found.add(Subject::Secret(name.clone()), "", "the plan's secrets");
         for by in users {
@@ -229,7 +229,8 @@ fn values(plan: &Plan) -> Vec<(String, String)> {
 fn stacks(plan: &Plan, found: &mut Found) {
     let mut first: BTreeMap<(&str, &str), First> = BTreeMap::new();
     let mut named: Vec<(&str, &str, String)> = Vec::new();
-    let mut services: BTreeMap<&str, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+    let known =
+        |name: &str| SERVICES.iter().find(|(of, _)| *of == name).map(|(_, service)| Subject::Service((*service).to_owned()));
     for step in all_steps(plan) {
         let Action::Stack(stack) = &step.action else { continue };
         let by = format!("step {}", step.id);
@@ -242,9 +243,9 @@ fn stacks(plan: &Plan, found: &mut Found) {
         if let StackChange::Apply { template, template_path, parameters, .. } = &stack.change {
             let about = Subject::Template(stack.name.clone(), template_path.clone(), template.clone());
             found.add(about, &stack.region, &by);
-            let of_region = services.entry(&stack.region).or_default();
-            of_region.0.extend(names_after(template, "AWS::"));
-            of_region.1.insert(by.clone());
+            for service in names_after(template, "AWS::").iter().filter_map(|name| known(name)) {
+                found.add(service, &stack.region, &by);
+            }
             for value in parameters.values().map(ToString::to_string).filter(|value| value.starts_with("arn:aws:acm:")) {
                 found.add(Subject::Certificate(value), &stack.region, &by);
             }
@@ -259,10 +260,8 @@ fn stacks(plan: &Plan, found: &mut Found) {
             named.push((region, stack, format!("monitor {}", monitor.name)));
         }
         for (_, metric) in monitor.source.metric().into_iter().flat_map(super::MetricSource::metrics) {
-            if let Some(name) = metric.namespace.strip_prefix("AWS/") {
-                let of_region = services.entry(region).or_default();
-                of_region.0.insert(name.to_owned());
-                of_region.1.insert(format!("monitor {}", monitor.name));
+            if let Some(service) = metric.namespace.strip_prefix("AWS/").and_then(known) {
+                found.add(service, region, &format!("monitor {}", monitor.name));
             }
         }
     }
@@ -271,15 +270,6 @@ fn stacks(plan: &Plan, found: &mut Found) {
         if let Some(does) = first.get(&(region, name)) {
             let deleted_by = deleters.get(&(region, name)).map(|step| (*step).to_owned());
             found.add(Subject::Stack(name.to_owned(), does.clone(), deleted_by), region, &by);
-        }
-    }
-    for (region, (names, by)) in services {
-        let known = |name: &String| SERVICES.iter().find(|(of, _)| of == name).map(|(_, service)| (*service).to_owned());
-        let services: BTreeSet<String> = names.iter().filter_map(known).collect();
-        if !services.is_empty() {
-            for by in by {
-                found.add(Subject::Services(services.iter().cloned().collect()), region, &by);
-            }
         }
     }
 }
@@ -453,58 +443,4 @@ pub fn makers_of_buckets(plan: &Plan, in_region: &str) -> Vec<String> {
         _ => false,
     };
     all_steps(plan).filter(makes).map(|step| step.id.clone()).collect()
-}
-
-/// The scripts of a step: its own and that of its undo.
-fn scripts_of(step: &Step) -> impl Iterator<Item = &Script> {
-    let undo = match &step.undo {
-        Undo::Script(undo) => Some(&undo.action),
-        _ => None,
-    };
-    std::iter::once(&step.action).chain(undo).filter_map(|action| match action {
-        Action::Shell(script) => Some(script),
-        _ => None,
-    })
-}
-
-/// Programs and quotas that scripts name.
-fn scripts(plan: &Plan, found: &mut Found) {
-    for step in all_steps(plan) {
-        let by = format!("step {}", step.id);
-        for script in scripts_of(step) {
-            found.add(Subject::Program("bash".into()), "", &by);
-            if [Some(&script.text), script.done_if.as_ref()].into_iter().flatten().any(|text| calls_aws(text)) {
-                found.add(Subject::Program("aws".into()), "", &by);
-            }
-            let value = |name: &str| script.env.iter().find(|(of, _)| of == name).map(|(_, value)| value.to_string());
-            let Some(region) = value("REGION") else { continue };
-            for quota in script.env.iter().flat_map(|(_, value)| quotas(&value.to_string())) {
-                found.add(quota, &region, &by);
-            }
-        }
-    }
-}
-
-/// Whether a script calls the AWS CLI: the word is where a command may be.
-fn calls_aws(text: &str) -> bool {
-    let code = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    code.flat_map(|line| line.split(['(', ';', '|', '&', '!'])).any(|command| {
-        command.split_whitespace().find(|word| !matches!(*word, "if" | "while" | "then" | "do" | "else")) == Some("aws")
-    })
-}
-
-/// Quotas as scripts are given them: `service-code:quota-code:at-least`.
-fn quotas(text: &str) -> Vec<Subject> {
-    let one = |word: &str| {
-        let mut parts = word.split(':');
-        let (service, code, least) = (parts.next()?, parts.next()?, parts.next()?.parse().ok()?);
-        let good = parts.next().is_none() && code.len() == 10 && code.starts_with("L-");
-        good.then(|| Subject::Quota(service.to_owned(), code.to_owned(), least))
-    };
-    text.split_whitespace().filter_map(one).collect()
-}
-
-/// Whether a step is given a secret.
-fn uses_secret(step: &Step, name: &str) -> bool {
-    scripts_of(step).any(|script| script.secrets.iter().any(|secret| secret == name))
 }

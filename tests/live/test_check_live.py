@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloud import API, FRANKFURT, IRELAND
+from proxy import Proxy
 from test_signals import small_letters
 
 MUTATING = re.compile(r"^(Create|Put|Update|Delete|Change|Execute|PUT|DELETE)|^POST /(?!$)")
@@ -24,6 +25,8 @@ class World:
 
     def __init__(self, plan, emulator, seat, proxy, zone, check):
         self.plan, self.emulator, self.seat, self.proxy, self.zone, self.check = plan, emulator, seat, proxy, zone, check
+        # Everything that is asked comes through one of these.
+        self.proxies = [proxy]
 
     def replace(self, old, new):
         text = self.plan.read_text()
@@ -33,7 +36,8 @@ class World:
     def prove(self, code):
         done = self.seat.command("check", self.plan, "--live", "--json", timeout_s=120)
         assert done.returncode == code, f"ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-        mutating = [operation for operation in self.proxy.operations() if MUTATING.search(operation)]
+        operations = [operation for proxy in self.proxies for operation in proxy.operations()]
+        mutating = [operation for operation in operations if MUTATING.search(operation)]
         assert mutating == [], "a check may change nothing"
         return json.loads(done.stdout)["live"]
 
@@ -204,6 +208,55 @@ def test_throttling_is_waited_out_and_a_failure_ends_no_other_look_up(world):
     assert world.row(live, "records", f"{API} A")["verdict"] == "proved"
     assert world.row(live, "health check", world.check)["verdict"] == "not proved"
     assert world.row(live, "stack", "small-ireland")["verdict"] == "proved"
+
+
+# --- services and quotas ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lists(world, moto):
+    """moto has the lists of services per region as AWS publishes them, and the quotas of VPC; the first emulator has neither."""
+    running = Proxy(int(moto.url.rpartition(":")[2]))
+    world.proxies.append(running)
+    world.seat.env |= {"AWS_ENDPOINT_URL_SSM": running.url, "AWS_ENDPOINT_URL_SERVICE_QUOTAS": running.url}
+    yield running
+    running.stop()
+
+
+def test_services_and_quotas_that_are_there(world, lists):
+    live = world.prove(0)
+    for name, region, by in (
+        ("kms", FRANKFURT, "step services"), ("comprehendmedical", IRELAND, "step services"), ("s3", FRANKFURT, "monitor lag"),
+        ("sns", FRANKFURT, "step make-frankfurt"),
+    ):
+        row = world.row(live, "service", name)
+        assert (row["verdict"], row["region"], row["named_by"]) == ("proved", region, [by]), row
+    row = world.row(live, "quota", "vpc L-F678F1CE")
+    assert row["verdict"] == "proved" and "5, enough (5)" in row["why"], row
+    # A list each for Frankfurt and Ireland, however many services are looked for, asked for where it can be read.
+    asked = [call for call in lists.of("GetParametersByPath") if b"NextToken" not in call.body]
+    assert len(asked) == 2 and {call.region for call in lists.of("GetParametersByPath")} == {FRANKFURT}
+
+
+def test_a_service_that_a_region_does_not_offer(world, lists):
+    world.replace("list-entities-detection-v2-jobs --region eu-west-1", "list-entities-detection-v2-jobs --region eu-central-1")
+    row = world.refuted("service", "comprehendmedical", "not among the services of this region")
+    assert row["region"] == FRANKFURT and row["named_by"] == ["step services"]
+
+
+def test_a_service_that_no_list_knows_is_not_proved(world, lists):
+    world.replace("aws kms list-aliases", "aws kms2 list-aliases")
+    row = world.row(world.prove(0), "service", "kms2")
+    assert row["verdict"] == "not proved" and "another one" in row["why"], row
+
+
+def test_a_quota_that_is_too_small(world, lists):
+    world.replace("vpc:L-F678F1CE:5", "vpc:L-F678F1CE:6")
+    row = world.refuted("quota", "vpc L-F678F1CE", "5 is too small (6)", "no step asks for more")
+    assert row["region"] == FRANKFURT
+    world.replace("            aws kms list-aliases", "            aws service-quotas request-service-quota-increase\n            aws kms list-aliases")
+    row = world.row(world.prove(0), "quota", "vpc L-F678F1CE")
+    assert row["verdict"] == "not proved" and "step services asks for more" in row["why"], row
 
 
 def test_another_account_ends_with_7_after_one_question(world):

@@ -108,6 +108,34 @@ fn mixed(records: &[RecordSet]) -> Option<String> {
     (records.len() > 1 && ttls.len() > 1).then(|| format!("siblings have several times to live: {ttls:?}"))
 }
 
+/// A service by its name, in a region with these services. `all` are the services of every region; none when nobody told them.
+#[must_use]
+pub fn service(name: &str, offered: &[String], all: &[String]) -> Judged {
+    let among = |names: &[String]| names.iter().any(|of| of == name);
+    if among(offered) {
+        (Verdict::Proved, "offered there".into())
+    } else if offered.is_empty() {
+        (Verdict::NotProved, "the list of services of this region is empty".into())
+    } else if among(all) {
+        (Verdict::Refuted, "not among the services of this region".into())
+    } else {
+        (Verdict::NotProved, "no region has a service of that name in its list: it may have another one there".into())
+    }
+}
+
+/// A quota by its value. `raisers` are the steps that ask for more of it.
+#[must_use]
+pub fn quota(value: f64, least: u64, raisers: &[String]) -> Judged {
+    #[expect(clippy::cast_precision_loss, reason = "quotas are far below 2^53")]
+    let enough = value >= least as f64;
+    match (enough, raisers.first()) {
+        (true, _) => (Verdict::Proved, format!("{value}, enough ({least})")),
+        // The plan does not take it for granted then.
+        (false, Some(step)) => (Verdict::NotProved, format!("{value} is too small ({least}) today; step {step} asks for more")),
+        (false, None) => (Verdict::Refuted, format!("{value} is too small ({least}), and no step asks for more")),
+    }
+}
+
 /// Namespace, name and dimensions (sorted) of a metric.
 pub type MetricNamed = (String, String, Vec<(String, String)>);
 

@@ -130,6 +130,32 @@ impl Command {
     }
 }
 
+/// Words that may stand before a command.
+const BEFORE: [&str; 13] = ["!", "{", "if", "elif", "while", "until", "then", "do", "else", "time", "exec", "command", "export"];
+/// Options of the AWS CLI that stand before the service and have no value.
+const FLAGS: [&str; 6] =
+    ["--debug", "--no-cli-auto-prompt", "--no-cli-pager", "--no-paginate", "--no-sign-request", "--no-verify-ssl"];
+
+impl Command {
+    /// Service and operation where it calls the AWS CLI, such as `kms` and `list-keys`.
+    pub fn aws(&self) -> Option<(&str, &str)> {
+        let given = |word: &str| word.split_once('=').is_some_and(|(name, _)| !name.is_empty() && !name.starts_with('-'));
+        let mut words = self.words.iter().map(String::as_str).skip_while(|word| BEFORE.contains(word) || given(word)).peekable();
+        words.next_if_eq(&"aws")?;
+        while let Some(option) = words.next_if(|word| word.starts_with("--")) {
+            if !option.contains('=') && !FLAGS.contains(&option) {
+                words.next();
+            }
+        }
+        let named = |word: &str| {
+            word.starts_with(|c: char| c.is_ascii_lowercase())
+                && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        let service = words.next().filter(|word| named(word))?;
+        Some((service, words.next().filter(|word| named(word)).unwrap_or_default()))
+    }
+}
+
 /// The commands of a script.
 pub fn commands(text: &str) -> Vec<Command> {
     let mut out = Vec::new();
@@ -432,6 +458,19 @@ mod tests {
         assert_eq!(found[1].option("--query"), Some("Keys[0] # no comment"));
         assert!(text[found[1].at.0..].starts_with("aws kms"));
         assert!(commands("x=\"$(aws kms list-keys)\"").iter().any(|command| command.has(&["kms", "list-keys"])));
+        let aws = |text: &str| commands(text).iter().find_map(|c| c.aws().map(|(a, b)| (a.to_owned(), b.to_owned())));
+        for text in [
+            "if ! aws kms list-keys",
+            "PAGER= aws --region eu-west-1 --no-cli-pager kms list-keys",
+            "x=$(aws --region=eu-west-1 kms list-keys)",
+            "[ \"$(aws kms list-keys)\" = x ]",
+        ] {
+            assert_eq!(aws(text), Some(("kms".into(), "list-keys".into())), "{text}");
+        }
+        for text in ["echo aws kms list-keys", "echo 'aws kms list-keys'", "# aws kms list-keys", "awscli kms", "aws $service x"]
+        {
+            assert_eq!(aws(text), None, "{text}");
+        }
         assert!(commands("").is_empty() && commands("# x").is_empty() && commands("'unclosed").len() == 1);
     }
 
