@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
 use cutover::plan::claims::judge::{CheckSeen, StackSeen, health_check, quota, records, service, stack};
+use cutover::plan::claims::permissions::{Evaluated, Family, Need, Principal, judge as permission, needs, principal};
 use cutover::plan::claims::scripts::raisers_of_quota;
 use cutover::plan::claims::{Claim, First, Siblings, Subject, Verdict, claims, switch_of};
 use cutover::plan::{Plan, RecordSet};
@@ -308,4 +309,81 @@ fn what_monitors_and_scripts_name_is_looked_up_where_it_is() {
     }
     let secret = about(&claims, |about| matches!(about, Subject::Secret(name) if name == "SUPABASE_SERVICE_KEY"));
     assert!(secret[0].named_by.contains("step env-file"), "{:?}", secret[0].named_by);
+}
+
+#[test]
+fn each_kind_of_step_needs_its_actions() {
+    let needs = needs(&medzen());
+    let of = |family, action: &str| {
+        needs.get(&(family, action.to_owned())).unwrap_or_else(|| panic!("{action} is not among {:?}", needs.keys())).clone()
+    };
+    let change = of(Family::Route53, "route53:ChangeResourceRecordSets");
+    assert_eq!(change.resources, ["arn:aws:route53:::hostedzone/Z1234567890ABC".to_owned()].into());
+    assert!(change.named_by.contains("step canary-10"), "{:?}", change.named_by);
+    assert_eq!(of(Family::Route53, "route53:GetChange").resources, ["arn:aws:route53:::change/*".to_owned()].into());
+    let create = of(Family::CloudFormation, "cloudformation:CreateChangeSet");
+    let chime = "arn:aws:cloudformation:eu-central-1:558069890522:stack/medzen-chime-sdk-multi-region-eu-central-1/*";
+    assert!(create.resources.contains(chime), "{:?}", create.resources);
+    assert!(create.named_by.contains("step stack-chime") && !create.named_by.contains("step full/full-delete-chime"));
+    let delete = of(Family::CloudFormation, "cloudformation:DeleteStack");
+    assert!(delete.resources.contains(chime) && delete.named_by.contains("step full/full-delete-chime"));
+    // What watches a region's stacks names none of them.
+    let read = of(Family::CloudFormation, "cloudformation:DescribeStacks");
+    assert!(read.resources.contains("arn:aws:cloudformation:eu-west-1:558069890522:stack/*/*"), "{:?}", read.resources);
+    of(Family::Whole, "cloudwatch:GetMetricData");
+    of(Family::Whole, "cloudwatch:PutMetricData");
+    let snapshot = of(Family::Scripts, "rds:CreateDBSnapshot");
+    assert_eq!(snapshot.resources, ["*".to_owned()].into());
+    of(Family::Scripts, "servicequotas:GetAWSDefaultServiceQuota");
+    let named: Vec<&str> = needs.keys().map(|(_, action)| action.as_str()).collect();
+    for action in &named {
+        assert!(!action.ends_with("Wait") && action.split_once(':').is_some_and(|(_, name)| !name.is_empty()), "{action}");
+    }
+    // A restore calls what the steps call that it takes back.
+    assert!(change.named_by.iter().any(|by| by.starts_with("step immediate/")), "{:?}", change.named_by);
+}
+
+#[test]
+fn the_policies_that_count_are_those_of_the_user_or_the_role() {
+    let role = |name: &str, arn: &str| Principal::Role(name.to_owned(), arn.to_owned());
+    let session = "arn:aws:sts::558069890522:assumed-role/Oncall/anna@example.com";
+    assert_eq!(principal(session), role("Oncall", "arn:aws:iam::558069890522:role/Oncall"));
+    let user = "arn:aws:iam::558069890522:user/teams/anna";
+    assert_eq!(principal(user), Principal::Arn(user.to_owned()));
+    for nobody in ["arn:aws:iam::558069890522:root", "arn:aws:sts::558069890522:federated-user/anna", "anna", ""] {
+        assert!(matches!(principal(nobody), Principal::None(_)), "{nobody}");
+    }
+}
+
+#[test]
+fn a_permission_is_judged_by_every_resource_that_it_is_needed_on() {
+    let evaluated = |resource: &str, decision: &str, missing: &[&str]| Evaluated {
+        action: "kms:describekey".into(),
+        resource: resource.into(),
+        decision: decision.into(),
+        missing: missing.iter().map(|key| (*key).to_owned()).collect(),
+        ..Evaluated::default()
+    };
+    let need = Need { resources: ["a".to_owned(), "b".to_owned()].into(), named_by: [].into() };
+    let judged = |family, answers: &[Evaluated]| permission(family, "kms:DescribeKey", &need, answers);
+    let a = evaluated("a", "allowed", &[]);
+    assert_eq!(judged(Family::Whole, &[a.clone(), evaluated("b", "allowed", &[])]).0, Verdict::Proved);
+    let (verdict, why) = judged(Family::Whole, &[a.clone(), evaluated("b", "implicitDeny", &[])]);
+    assert_eq!((verdict, why.as_str()), (Verdict::Refuted, "no policy allows kms:DescribeKey on b"));
+    let (verdict, why) = judged(Family::Scripts, &[a.clone(), evaluated("b", "explicitDeny", &[])]);
+    assert_eq!((verdict, why.as_str()), (Verdict::Refuted, "a policy forbids kms:DescribeKey on b"));
+    let (verdict, why) = judged(Family::Whole, &[a.clone(), evaluated("b", "implicitDeny", &["aws:SourceIp"])]);
+    assert_eq!(verdict, Verdict::NotProved);
+    assert!(why.contains("aws:SourceIp"), "{why}");
+    for answers in [vec![a.clone()], vec![a.clone(), evaluated("b", "", &[])]] {
+        assert_eq!(judged(Family::Whole, &answers).0, Verdict::NotProved, "{answers:?}");
+    }
+    let by_organisation = Evaluated { by_organisation: true, ..evaluated("b", "implicitDeny", &[]) };
+    assert_eq!(judged(Family::Whole, &[a.clone(), by_organisation]).0, Verdict::NotProved);
+    let by_boundary = Evaluated { by_boundary: true, ..evaluated("b", "implicitDeny", &[]) };
+    let (verdict, why) = judged(Family::Whole, &[a.clone(), by_boundary]);
+    assert_eq!(verdict, Verdict::Refuted);
+    assert!(why.contains("permissions boundary"), "{why}");
+    // What a script means may well be allowed, though not everything is.
+    assert_eq!(judged(Family::Scripts, &[a, evaluated("b", "implicitDeny", &[])]).0, Verdict::NotProved);
 }

@@ -13,6 +13,7 @@ use super::{
 };
 
 pub mod judge;
+pub mod permissions;
 pub mod placeholders;
 pub mod scripts;
 

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
@@ -93,6 +94,7 @@ def test_where_everything_is_there_nothing_is_refuted(world):
     assert frankfurt["region"] == FRANKFURT and "not there yet, step make-frankfurt creates it" in frankfurt["why"]
     assert "step make-frankfurt" in frankfurt["named_by"] and "monitor stack-frankfurt" in frankfurt["named_by"]
     assert world.row(live, "permissions", "")["verdict"] == "not proved"
+    assert "root user" in world.row(live, "permissions", "")["why"]
     assert "leave-frankfurt" in world.row(live, "health check", world.check)["why"]
     assert "very-secret-value" not in json.dumps(live)
     done = world.seat.command("check", world.plan, "--live", timeout_s=120)
@@ -257,6 +259,152 @@ def test_a_quota_that_is_too_small(world, lists):
     world.replace("            aws kms list-aliases", "            aws service-quotas request-service-quota-increase\n            aws kms list-aliases")
     row = world.row(world.prove(0), "quota", "vpc L-F678F1CE")
     assert row["verdict"] == "not proved" and "step services asks for more" in row["why"], row
+
+
+# --- permissions --------------------------------------------------------------------------------------------------------
+
+
+def each_resource(call, body, forward):
+    """The emulator simulates policies, but looks at the first resource of a call only. AWS judges each and lists them."""
+    if call.operation != "SimulatePrincipalPolicy":
+        return None
+    form = parse_qsl(body.decode())
+    others = [(key, value) for key, value in form if not key.startswith("ResourceArns.")]
+    results, headers = {}, []
+    for resource in [value for key, value in form if key.startswith("ResourceArns.")]:
+        status, headers, answer = forward(urlencode([*others, ("ResourceArns.member.1", resource)]).encode())
+        if status != 200:
+            return status, headers, answer
+        found = re.findall(r"<EvalActionName>(.*?)</EvalActionName>.*?<EvalDecision>(.*?)</EvalDecision>", answer.decode(), re.S)
+        for action, decision in found:
+            results.setdefault(action, {})[resource] = decision
+    members = ""
+    for action, by_resource in results.items():
+        specific = "".join(
+            f"<member><EvalResourceName>{resource}</EvalResourceName>"
+            f"<EvalResourceDecision>{decision}</EvalResourceDecision></member>"
+            for resource, decision in by_resource.items() if resource != "*"
+        )
+        # The decision above the list is the most restrictive one, and the name of the resource a pattern.
+        worst = max(by_resource.values(), key=["allowed", "implicitDeny", "explicitDeny"].index)
+        members += (
+            f"<member><EvalActionName>{action}</EvalActionName><EvalResourceName>arn:${{Partition}}:a:b:c</EvalResourceName>"
+            f"<EvalDecision>{worst}</EvalDecision><ResourceSpecificResults>{specific}</ResourceSpecificResults></member>"
+        )
+    text = (
+        '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><SimulatePrincipalPolicyResult>'
+        f"<EvaluationResults>{members}</EvaluationResults><IsTruncated>false</IsTruncated></SimulatePrincipalPolicyResult>"
+        "<ResponseMetadata><RequestId>proxy</RequestId></ResponseMetadata></SimulatePrincipalPolicyResponse>"
+    )
+    return 200, headers, text.encode()
+
+
+def policy(*statements):
+    keys = ("Effect", "Action", "Resource")
+    return json.dumps({"Version": "2012-10-17", "Statement": [dict(zip(keys, statement)) for statement in statements]})
+
+
+ENOUGH = ("Allow", ["route53:*", "cloudwatch:*", "cloudformation:*", "kms:ListAliases", "comprehendmedical:*"], "*")
+
+
+def log_in_as_user(world, document):
+    iam = world.emulator.client("iam")
+    iam.create_user(UserName="anna")
+    iam.put_user_policy(UserName="anna", PolicyName="cutover", PolicyDocument=document)
+    key = iam.create_access_key(UserName="anna")["AccessKey"]
+    world.seat.env |= {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    world.proxy.stand_in = each_resource
+
+
+def log_in_as_role(world, document, path="/"):
+    iam = world.emulator.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = iam.create_role(RoleName="Oncall", Path=path, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    iam.put_role_policy(RoleName="Oncall", PolicyName="cutover", PolicyDocument=document)
+    keys = world.emulator.client("sts").assume_role(RoleArn=role, RoleSessionName="anna")["Credentials"]
+    world.seat.env |= {
+        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": keys["SessionToken"],
+    }
+    world.proxy.stand_in = each_resource
+    return role
+
+
+NEEDED = {
+    "route53:ChangeResourceRecordSets": "step half", "route53:GetChange": "step half",
+    "route53:ListResourceRecordSets": "step back/back-traffic", "route53:GetHealthCheck": "monitor check",
+    "cloudformation:CreateChangeSet": "step make-frankfurt", "cloudformation:DeleteStack": "step back/back-stack",
+    "cloudformation:DescribeStacks": "monitor stack-ireland", "cloudwatch:GetMetricData": "monitor errors",
+    "kms:ListAliases": "step services",
+}
+
+
+def test_a_user_with_all_permissions(world):
+    log_in_as_user(world, policy(ENOUGH))
+    live = world.prove(0)
+    for action, by in NEEDED.items():
+        row = world.row(live, "permission", action)
+        assert row["verdict"] == "proved" and by in row["named_by"], row["why"]
+    assert world.row(live, "permissions", "user/anna")["verdict"] == "not proved"
+    # A call each for Route 53, stacks, metrics and scripts.
+    assert len(world.proxy.of("SimulatePrincipalPolicy")) == 4
+
+
+def test_a_permission_that_is_missing_and_one_that_is_forbidden(world):
+    some = ["route53:*", "cloudwatch:*", "cloudformation:Describe*", "cloudformation:*ChangeSet"]
+    zone = f"arn:aws:route53:::hostedzone/{world.zone}"
+    log_in_as_user(world, policy(("Allow", some, "*"), ("Deny", "route53:ChangeResourceRecordSets", zone)))
+    live = world.prove(3)
+    refuted = {row["what"]: row["why"] for row in live["rows"] if row["verdict"] == "refuted"}
+    account = world.emulator.account
+    assert refuted == {
+        "route53:ChangeResourceRecordSets": f"a policy forbids route53:ChangeResourceRecordSets on {zone}",
+        "cloudformation:DeleteStack": "no policy allows cloudformation:DeleteStack on "
+                                      f"arn:aws:cloudformation:{FRANKFURT}:{account}:stack/small-frankfurt/*",
+    }
+    # A script may mean one key that a policy of the key allows.
+    assert world.row(live, "permission", "kms:ListAliases")["verdict"] == "not proved"
+
+
+def test_a_policy_for_the_plans_own_resources_is_enough(world):
+    stacks = f"arn:aws:cloudformation:{FRANKFURT}:{world.emulator.account}:stack/small-*"
+    log_in_as_user(world, policy(
+        ("Allow", ["route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets"], f"arn:aws:route53:::hostedzone/{world.zone}"),
+        ("Allow", "route53:GetChange", "arn:aws:route53:::change/*"),
+        ("Allow", "route53:GetHealthCheck", f"arn:aws:route53:::healthcheck/{world.check}"),
+        ("Allow", "cloudformation:*", stacks),
+        ("Allow", ["cloudformation:DescribeStacks", "cloudwatch:*"], "*"),
+    ))
+    assert world.prove(0)["refuted"] == 0
+
+
+def test_a_session_is_judged_by_its_role(world):
+    log_in_as_role(world, policy(ENOUGH))
+    live = world.prove(0)
+    assert world.row(live, "permission", "route53:ChangeResourceRecordSets")["verdict"] == "proved"
+    assert "assumed-role/Oncall/anna" in world.row(live, "permissions", "")["what"]
+
+
+def test_the_path_of_a_role_is_asked_for(world):
+    # What the emulator then makes of such a role does not matter here.
+    role = log_in_as_role(world, policy(ENOUGH), path="/teams/night/")
+    done = world.seat.command("check", world.plan, "--live", "--json", timeout_s=120)
+    assert done.returncode in (0, 3), done.stderr
+    asked = {dict(parse_qsl(call.body.decode()))["PolicySourceArn"] for call in world.proxy.of("SimulatePrincipalPolicy")}
+    assert asked == {role} and ":role/teams/night/Oncall" in role
+
+
+def test_without_the_permission_to_ask_nothing_is_refuted(world):
+    log_in_as_user(world, policy(ENOUGH))
+    error = "<Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized to simulate</Message></Error>"
+    body = f"<ErrorResponse>{error}<RequestId>proxy</RequestId></ErrorResponse>".encode()
+    world.proxy.stand_in = lambda call, _, forward: (
+        (403, [("Content-Type", "text/xml")], body) if call.operation == "SimulatePrincipalPolicy" else None
+    )
+    row = world.row(world.prove(0), "permission", "route53:ChangeResourceRecordSets")
+    assert row["verdict"] == "not proved" and "AccessDenied" in row["why"], row
 
 
 def test_another_account_ends_with_7_after_one_question(world):

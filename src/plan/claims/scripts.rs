@@ -47,9 +47,9 @@ pub(super) fn look(plan: &Plan, found: &mut Found) {
 /// The steps whose scripts ask for more of a quota in a region.
 #[must_use]
 pub fn raisers_of_quota(plan: &Plan, quota: &str, region: &str) -> Vec<String> {
-    let named = |subject: &Subject| matches!(subject, Subject::Quota(_, code, _) if code == quota);
+    let is_it = |subject: &Subject| matches!(subject, Subject::Quota(_, code, _) if code == quota);
     let names = |script: &Script| {
-        script.text.contains(quota) || script.env.iter().any(|(_, value)| quotas(&value.to_string()).iter().any(named))
+        script.text.contains(quota) || script.env.iter().any(|(_, value)| quotas(&value.to_string()).iter().any(is_it))
     };
     let raises = |script: &Script| {
         value(script, "REGION").is_none_or(|of| of == region)
