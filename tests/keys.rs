@@ -12,6 +12,7 @@ use cutover::plan::FaultKind;
 use cutover::run::command::{Command, DrillCommand, Reply, Verb};
 use cutover::run::snapshot::Snapshot;
 use cutover::ui::app::{Action, App};
+use cutover::ui::dialog::Dialog;
 use cutover::ui::keymap::Key;
 
 /// A cockpit under test: every key comes a second after the one before, unless a test says otherwise.
@@ -292,6 +293,15 @@ fn the_palette_does_what_keys_do_and_nothing_more() {
     assert_eq!(sent(":override<enter>why<enter>Y", &snapshot).len(), 1);
     assert_eq!(sent(":roll<enter>", &snapshot), [prepare()]);
     assert_eq!(sent(":R Y n<esc>", &snapshot), [], "keys are text");
+    let mut desk = Desk::new(&snapshot);
+    for script in ["w", ":calendar<enter>", ":w<enter>"] {
+        assert_eq!(desk.press(script, &snapshot), []);
+        assert_eq!(desk.app.dialog(), Some(&Dialog::Calendar), "{script}");
+        desk.press("w", &snapshot);
+        assert_eq!(desk.app.dialog(), None, "its key puts it away again");
+    }
+    assert_eq!(desk.press(":about<enter>", &snapshot), []);
+    assert_eq!(desk.app.dialog(), Some(&Dialog::About));
     assert_eq!(sent(":xyzzy<enter>Y", &snapshot), [], "nothing is called that");
     assert_eq!(sent(":<esc>hold<enter>", &snapshot), []);
     let mut desk = Desk::new(&snapshot);
@@ -536,6 +546,7 @@ fn twenty_thousand_random_keys_never_panic_and_three_esc_close_everything() {
         backing_off(),
         rollback_failed(),
         proof_missing(),
+        common::in_the_calendar(),
     ];
     let mut app = App::new(&ASCII);
     let mut state = 7;

@@ -6,8 +6,8 @@ mod common;
 
 use common::{
     ASCII, PLAIN, UNICODE, backing_off, blocked, calm, change_set, checklist, conflicted, control_plane_away, disconnected,
-    draining, failed, finished, keys, offered, outage, paint, proof_missing, rehearsing, rollback_conflicted, rollback_failed,
-    shut, stale, text,
+    draining, failed, finished, in_the_calendar, keys, offered, outage, paint, proof_missing, rehearsing, rollback_conflicted,
+    rollback_failed, shut, stale, text,
 };
 use cutover::run::command::Verb;
 use cutover::run::snapshot::{ServerView, Snapshot, Status, StepState, Verdict};
@@ -217,6 +217,36 @@ fn all_keys() {
 }
 
 #[test]
+fn the_calendar_has_a_line_for_each_day_at_every_width() {
+    all_sizes("calendar", &in_the_calendar(), "w");
+    insta::assert_snapshot!("calendar_end_80x24", text(&screen(ASCII, &in_the_calendar(), "wG", 80, 24)));
+    insta::assert_snapshot!("calendar_unicode_120x40", text(&screen(UNICODE, &in_the_calendar(), "w", 120, 40)));
+    for width in 40..=160 {
+        let painted = text(&screen(ASCII, &in_the_calendar(), "w", width, 60));
+        // A day without steps has a dash, one that slipped has by how much, and today is marked.
+        let days: Vec<&str> =
+            painted.lines().skip_while(|line| !line.contains(" day ") || !line.contains("steps")).skip(1).collect();
+        for (day, line) in (1..=21).zip(&days) {
+            assert!(line.contains(&format!(" {day:>2} ")) && line.contains("06-"), "{width}: {line} in {painted}");
+            assert_eq!(line.contains(">  "), day == 7, "{width}: {painted}");
+        }
+        let has = |day: usize, needle: &str| days[day - 1].contains(needle);
+        assert!(has(7, "Sun") && has(7, "1/4") && has(7, "begun") && has(9, " - "), "{width}: {painted}");
+        assert!(has(6, "1d late") || has(6, "+1d"), "{width}: {painted}");
+        assert!(has(2, "1d early") || has(2, "-1d"), "{width}: {painted}");
+        assert!(painted.contains("opens Sun 2025-06-15"), "{width}: {painted}");
+    }
+    for options in [ASCII, PLAIN] {
+        let buffer = screen(options, &in_the_calendar(), "w", 160, 45);
+        let late = style_of(&buffer, "06-14  3 Migration");
+        assert_eq!(late.fg, if options.color { Some(Color::Yellow) } else { Some(Color::Reset) });
+        assert!(late.add_modifier.contains(Modifier::BOLD));
+        // What is over is history, however late it was.
+        assert_eq!(style_of(&buffer, "06-13  3 Migration").add_modifier, Modifier::DIM);
+    }
+}
+
+#[test]
 fn panels_one_by_one_on_a_small_screen() {
     for (number, name) in [("1", "plan"), ("3", "signals"), ("4", "undo"), ("5", "journal")] {
         insta::assert_snapshot!(format!("panel_{name}_80x24"), text(&screen(ASCII, &calm(), number, 80, 24)));
@@ -260,10 +290,11 @@ fn stale_is_dim_and_marked_and_never_green() {
 
 #[test]
 fn without_colours_there_are_none_and_in_ascii_nothing_else() {
-    let snapshots: [fn() -> Snapshot; 8] = [calm, blocked, outage, offered, stale, finished, checklist, change_set];
+    let snapshots: [fn() -> Snapshot; 9] =
+        [calm, blocked, outage, offered, stale, finished, checklist, change_set, in_the_calendar];
     for snapshot in snapshots {
         let snapshot = snapshot();
-        for script in ["", "?", "R", "q"] {
+        for script in ["", "?", "R", "q", "w"] {
             let buffer = screen(PLAIN, &snapshot, script, 160, 45);
             assert!(buffer.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
             assert!(buffer.content.iter().all(|cell| cell.symbol().is_ascii()), "{}", text(&buffer));
@@ -273,10 +304,10 @@ fn without_colours_there_are_none_and_in_ascii_nothing_else() {
 
 #[test]
 fn every_size_down_to_one_cell_is_painted_and_keeps_what_matters() {
-    for snapshot in [calm(), outage(), offered(), finished(), checklist()] {
+    for snapshot in [calm(), outage(), offered(), finished(), checklist(), in_the_calendar()] {
         for width in (1..=170).step_by(13) {
             for height in (1..=50).step_by(3) {
-                for script in ["", "R", "5+"] {
+                for script in ["", "R", "5+", "w"] {
                     screen(UNICODE, &snapshot, script, width, height);
                 }
             }

@@ -228,3 +228,111 @@ fn the_calendar_tells_planned_from_actual_and_outlives_the_engine() {
     let opens = weekend_opens();
     assert_eq!(calendar(&stand, 1).opens, Some((opens, opens + 6 * 60 * MINUTE)));
 }
+
+/// The days of the plan as a screen shows them: date, steps done, actual, slip.
+fn days(stand: &Stand) -> Vec<String> {
+    let line = |day: &cutover::run::snapshot::DayView| {
+        let today = if day.today { ">" } else { "" };
+        let steps = format!("{}/{}", day.done, day.steps.len());
+        format!("{today}{} {} {} {steps} {} [{}] {}", day.day, day.weekday, day.date, day.hours, day.actual, day.slip_days)
+    };
+    stand.snapshot().calendar.days.iter().map(line).collect()
+}
+
+/// The plan's steps on five days: the first on day 1, the shift of its window on day 6, two on day 7, the last on day 9.
+fn over_days() -> Stand {
+    changed("calm", |plan| {
+        (plan.days, plan.phases[0].last_day) = (9, 9);
+        for (step, day) in plan.steps.iter_mut().zip([1, 6, 7, 7, 9]) {
+            step.day = day;
+        }
+        plan.steps[1].windows = weekend();
+    })
+}
+
+#[test]
+fn each_day_has_its_line_and_the_end_follows_from_what_is_left() {
+    let mut stand = over_days();
+    assert!(stand.drive(&mut Operator::new(5), |s| s.is_done("baseline")));
+    let calendar = stand.snapshot().calendar;
+    assert!(calendar.today.starts_with("day 1 of 9, Mon 2026-01-05 "), "{}", calendar.today);
+    assert_eq!((calendar.zone.as_str(), calendar.days.len()), ("Europe/Berlin", 9));
+    let window = &calendar.windows[0];
+    assert_eq!(
+        (window.steps.as_slice(), window.left, window.open, window.opens),
+        ([1].as_slice(), 1, false, Some(weekend_opens()))
+    );
+    assert!(window.words.starts_with("shut, opens Sat 2026-01-10 22:00 CET (in 5d"), "{}", window.words);
+    // No step is left before day 6, whose own waits for its window; the last one begins with its own day.
+    let last = stand.core.plan.steps[4].expected_ms;
+    let end = calendar.end;
+    assert_eq!((end.earliest, end.slip_days), (Some(EPOCH + 8 * DAY - 9 * 60 * MINUTE + last), 0));
+    assert!(end.words.starts_with("planned Tue 2026-01-13; at the earliest Tue 2026-01-13 00:"), "{}", end.words);
+    let lines = days(&stand);
+    assert!(lines[0].starts_with(">1 Mon 2026-01-05 1/1  [09:") && lines[0].ends_with("] 0"), "{lines:#?}");
+    assert_eq!(lines[1], "2 Tue 2026-01-06 0/0  [] 0");
+    assert_eq!(lines[5], "6 Sat 2026-01-10 0/1 22:00-04:00 [] 0");
+
+    // On Monday of the second week the shift is two days late, and its window has just shut.
+    stand.run_for(weekend_opens() + 30 * 60 * MINUTE + MINUTE - stand.now);
+    let calendar = stand.snapshot().calendar;
+    assert!(calendar.today.starts_with("day 8 of 9, Mon 2026-01-12 04:01 CET"), "{}", calendar.today);
+    assert_eq!(
+        days(&stand)[5..],
+        [
+            "6 Sat 2026-01-10 0/1 22:00-04:00 [] 2",
+            "7 Sun 2026-01-11 0/2  [] 1",
+            ">8 Mon 2026-01-12 0/0  [] 0",
+            "9 Tue 2026-01-13 0/1  [] 0"
+        ]
+    );
+    let opens = weekend_opens() + 7 * DAY;
+    assert_eq!((calendar.windows[0].opens, calendar.windows[0].shuts), (Some(opens), None));
+    let left: i64 = stand.core.plan.steps[1..].iter().map(|step| step.expected_ms).sum();
+    assert_eq!((calendar.end.earliest, calendar.end.slip_days), (Some(opens + left), 4));
+    assert!(calendar.end.words.ends_with(", 4 days late)"), "{}", calendar.end.words);
+
+    // In the window the step goes on, and the end moves only when it takes longer than it should.
+    stand.run_for(opens - stand.now);
+    assert_eq!(
+        stand.snapshot().calendar.windows[0].words,
+        "open until Sun 2026-01-18 04:00 CET (in 6h), opens again Sun 2026-01-18 22:00 CET (in 1d)"
+    );
+    stand.must(Command::Start { step: "shift-10".into() });
+    stand.run_for(MINUTE);
+    assert_eq!(stand.snapshot().calendar.end.earliest, Some(opens + left));
+    assert!(stand.drive(&mut Operator::new(5), |s| s.core.run.finished.is_some()), "{:#?}", stand.tail());
+    let calendar = stand.snapshot().calendar;
+    let at = stand.core.run.finished.unwrap().1;
+    assert_eq!((calendar.end.ended, calendar.end.earliest), (Some(at), None));
+    assert!(calendar.end.words.starts_with("completed Sat 2026-01-17 22:"), "{}", calendar.end.words);
+    assert_eq!(calendar.windows[0].left, 0);
+    assert!(calendar.today.starts_with("day 13, 4 days after the last of the plan, "), "{}", calendar.today);
+    let of_the_shift = &calendar.days[5];
+    assert!(of_the_shift.actual.starts_with("01-17 22:00 - 22:"), "{}", of_the_shift.actual);
+    assert_eq!((of_the_shift.actual_short.as_str(), of_the_shift.slip_days), ("01-17", 7));
+    // What has ended slips no further.
+    stand.run_for(3 * DAY);
+    assert_eq!(stand.snapshot().calendar.days, calendar.days);
+}
+
+#[test]
+fn no_end_is_promised_where_none_follows() {
+    // The window never opens: an hour of one night only, and that night's clocks leave it out.
+    let mut stand = over_days();
+    stand.core.replay(stand.now, "driver", &Entry::DayOne { date: "2026-01-08".into() });
+    assert!(stand.snapshot().calendar.today.starts_with("day 1 is in 3 days, Mon 2026-01-05 "));
+    let mut plan = (*stand.core.plan).clone();
+    plan.steps[1].windows[0].days = [false; 7];
+    stand.core.plan = Arc::new(plan);
+    let calendar = stand.snapshot().calendar;
+    assert_eq!(calendar.end.earliest, None);
+    assert!(calendar.end.words.ends_with("no end in sight: a window does not open in the two weeks before it is needed"));
+    assert_eq!(calendar.windows[0].words, "shut, and does not open in the next two weeks");
+    // While something is taken back, and after.
+    let mut stand = changed("region-outage", |_| ());
+    let back = |s: &Stand| s.core.run.active_rollback().is_some();
+    assert!(stand.drive(&mut Operator::new(5), back), "{:#?}", stand.tail());
+    assert!(stand.snapshot().calendar.end.words.ends_with("no end in sight while something is taken back"));
+    assert_eq!(stand.snapshot().calendar.end.earliest, None);
+}

@@ -128,14 +128,21 @@ pub fn date_at(zone: &TimeZone, at: i64) -> Date {
     local(zone, at).date()
 }
 
+/// The time of the day that a zone's clocks show at a time in Unix milliseconds, such as `22:00`.
+#[must_use]
+pub fn clock_at(zone: &TimeZone, at: i64) -> String {
+    local(zone, at).strftime("%H:%M").to_string()
+}
+
 /// A time in Unix milliseconds as the clocks of a zone show it, such as `Sat 2026-01-10 22:00 CET`.
 #[must_use]
 pub fn shown(zone: &TimeZone, at: i64) -> String {
     timestamp(at).to_zoned(zone.clone()).strftime("%a %Y-%m-%d %H:%M %Z").to_string()
 }
 
-/// The first moment of a day, in Unix milliseconds.
-fn begin_of(zone: &TimeZone, date: Date) -> Option<i64> {
+/// The first moment of a day on a zone's clocks, in Unix milliseconds.
+#[must_use]
+pub fn begin_of(zone: &TimeZone, date: Date) -> Option<i64> {
     zone.to_timestamp(date.at(0, 0, 0, 0)).ok().map(Timestamp::as_millisecond)
 }
 

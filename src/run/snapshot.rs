@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use self::about::{AboutView, CostView, CriterionView, EscalationView, PartView, RiskView};
-pub use self::calendar::{CalendarView, WindowView};
+pub use self::calendar::{CalendarView, DayView, DaysView, EndView, OpeningView, WindowView};
 pub use self::monitor::{ChartView, History, MonitorView, Point, Sample};
 pub use self::server::ServerView;
 use super::command::Verb;
@@ -68,6 +68,9 @@ pub struct Snapshot {
     pub downtime_ms: i64,
     /// The error budget, as the probes measure it.
     pub availability: AvailabilityView,
+    /// The plan day by day: planned and actual, windows, when it ends.
+    #[serde(default)]
+    pub calendar: DaysView,
     /// What the plan says beside its steps, as it stands.
     #[serde(default)]
     pub about: AboutView,

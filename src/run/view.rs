@@ -25,6 +25,7 @@ pub mod alerts;
 pub mod availability;
 mod calendar;
 pub mod call;
+mod days;
 mod traffic;
 mod undo;
 mod verbs;
@@ -101,6 +102,7 @@ pub fn snapshot(core: &Core, now: Millis, around: &Surroundings) -> Snapshot {
         budget_ms: plan.downtime_budget_ms(),
         downtime_ms: run.downtime_ms(now),
         availability: availability::availability(ctx),
+        calendar: days::days(ctx, &calendar),
         about: about::about(ctx, &around.run),
         journal: core.tail.iter().cloned().collect(),
         ledger: around.ledger.clone(),

@@ -16,7 +16,8 @@ pub fn text(windows: &[Window]) -> String {
 }
 
 /// A time on the clocks of the window that opens or shuts then, with how long it is until then.
-fn when(windows: &[Window], at: Millis, now: Millis) -> String {
+#[must_use]
+pub fn when(windows: &[Window], at: Millis, now: Millis) -> String {
     // Of several zones that of the window whose edge this is.
     let turns = |window: &&Window| {
         let one = std::slice::from_ref(*window);

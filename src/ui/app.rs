@@ -467,6 +467,10 @@ impl App {
             }
             Meaning::Palette => self.open(Dialog::Palette(Palette::default()), now_ms),
             Meaning::About => self.open(Dialog::About, now_ms),
+            Meaning::Calendar => {
+                self.open(Dialog::Calendar, now_ms);
+                self.dialog_scroll = super::dialog::opening(&Dialog::Calendar, snapshot, &self.theme, self.area);
+            }
             Meaning::Help => self.open(Dialog::Help, now_ms),
             Meaning::Quit if snapshot.result.is_some() => return vec![Action::Quit],
             Meaning::Quit => self.open(Dialog::Quit, now_ms),

@@ -5,6 +5,7 @@
 
 pub mod about;
 mod approve;
+pub mod calendar;
 pub mod choice;
 mod conflict;
 pub mod execute;
@@ -79,6 +80,8 @@ pub enum Dialog {
     },
     /// What the plan says beside its steps.
     About,
+    /// The plan day by day.
+    Calendar,
     /// A note for the journal.
     Note {
         /// What was typed.
@@ -134,7 +137,7 @@ impl Dialog {
     /// Whether it asks for a confirmation, so that keys typed ahead are ignored.
     #[must_use]
     pub fn asks(&self) -> bool {
-        !self.takes_text() && !matches!(self, Dialog::Help | Dialog::About | Dialog::Without { .. })
+        !self.takes_text() && !matches!(self, Dialog::Help | Dialog::About | Dialog::Calendar | Dialog::Without { .. })
     }
 
     /// Whether it shows a rollback or an undo.
@@ -166,9 +169,13 @@ impl Dialog {
             Dialog::Rollback(dialog) => dialog.overtaken(snapshot),
             Dialog::Choice(choice) => choice.overtaken(snapshot),
             Dialog::Inject { .. } => snapshot.drill.is_none(),
-            Dialog::Help | Dialog::About | Dialog::Note { .. } | Dialog::Palette(_) | Dialog::Without { .. } | Dialog::Quit => {
-                false
-            }
+            Dialog::Help
+            | Dialog::About
+            | Dialog::Calendar
+            | Dialog::Note { .. }
+            | Dialog::Palette(_)
+            | Dialog::Without { .. }
+            | Dialog::Quit => false,
         }
     }
 
@@ -204,6 +211,7 @@ impl Dialog {
             Dialog::Palette(palette) => palette.handle(key, snapshot),
             Dialog::Help if matches!(key, Key::Char('?' | 'q')) => Turn::Close,
             Dialog::About if matches!(key, Key::Char('p' | 'q')) => Turn::Close,
+            Dialog::Calendar if matches!(key, Key::Char('w' | 'q')) => Turn::Close,
             Dialog::About if key == Key::Char('y') => {
                 about::support_case(snapshot).map_or(Turn::Stay, |text| Turn::Finish(Action::Copy(text)))
             }
@@ -260,6 +268,7 @@ fn popup(dialog: &Dialog, snapshot: &Snapshot, theme: &Theme, width: usize) -> P
     match dialog {
         Dialog::Help => help::popup(snapshot, theme, width),
         Dialog::About => about::popup(snapshot, theme, width),
+        Dialog::Calendar => calendar::popup(snapshot, theme, width),
         Dialog::Start { step } => start::popup(step, snapshot, theme, width),
         Dialog::GoOn => go_on::popup(theme, width),
         Dialog::Continue { word } => resume::popup(word, snapshot, theme, width),
@@ -284,6 +293,16 @@ fn inner_width(area: Rect) -> u16 {
 pub fn overflow(dialog: &Dialog, snapshot: &Snapshot, theme: &Theme, area: Rect) -> usize {
     let popup = popup(dialog, snapshot, theme, usize::from(inner_width(area)));
     popup.lines.len().saturating_sub(room(&popup, area))
+}
+
+/// How far a dialog is scrolled when it opens.
+#[must_use]
+pub fn opening(dialog: &Dialog, snapshot: &Snapshot, theme: &Theme, area: Rect) -> usize {
+    if *dialog != Dialog::Calendar {
+        return 0;
+    }
+    let popup = popup(dialog, snapshot, theme, usize::from(inner_width(area)));
+    calendar::scroll(snapshot, &popup, area).min(popup.lines.len().saturating_sub(room(&popup, area)))
 }
 
 fn room(popup: &Popup, area: Rect) -> usize {

@@ -137,6 +137,8 @@ pub enum Meaning {
     Help,
     /// What the plan says beside its steps.
     About,
+    /// The plan day by day.
+    Calendar,
     /// Leave.
     Quit,
     /// Stop the process, as the shell's job control does.
@@ -333,7 +335,14 @@ pub static TABLE: &[Binding] = &[
         "command",
         "find a verb by key or word and run it; 'without REGION' shows what still works when it is away",
     ),
-    look(
+    cockpit(
+        &[Key::Char('w')],
+        "w",
+        Meaning::Calendar,
+        "",
+        "when: the calendar, each day planned and actual, windows, when it ends",
+    ),
+    cockpit(
         &[Key::Char('p')],
         "p",
         Meaning::About,

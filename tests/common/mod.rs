@@ -298,6 +298,7 @@ pub fn calm() -> Snapshot {
         budget_ms: 1_814_000,
         downtime_ms: 94_000,
         availability: availability(),
+        calendar: DaysView::default(),
         about: cutover::run::snapshot::AboutView::default(),
         journal: (0..14)
             .map(|n| JournalLine {
@@ -324,6 +325,73 @@ pub fn calm() -> Snapshot {
         ],
         result: None,
     }
+}
+
+/// The calendar on Sunday of the first week: one day was early, one a day late, and one that is late is not over.
+pub fn in_the_calendar() -> Snapshot {
+    let mut snapshot = calm();
+    let weekdays = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    let actual = [
+        ("09:02 - 11:40", "done", 0),
+        ("06-09 16:00 - 16:20", "06-09", -1),
+        ("09:00 - 09:02", "done", 0),
+        ("10:15 - 06-13 08:30", "06-13", 0),
+        ("06-14 22:05 - 22:43", "06-14", 1),
+        ("begun 06-15 05:10", "begun", 1),
+        ("begun 14:31", "begun", 0),
+    ];
+    let day = |number: u32| {
+        let index = usize::try_from(number - 1).unwrap();
+        let steps: Vec<usize> = (0..snapshot.steps.len()).filter(|id| snapshot.steps[*id].day == number).collect();
+        let (actual, short, slip_days) = *actual.get(index).unwrap_or(&("", "", 0));
+        DayView {
+            day: number,
+            date: format!("2025-06-{:02}", number + 8),
+            weekday: weekdays[index % 7].into(),
+            today: number == 7,
+            phases: (0..6)
+                .filter(|id| (snapshot.phases[*id].first_day..=snapshot.phases[*id].last_day).contains(&number))
+                .collect(),
+            done: steps.iter().filter(|id| snapshot.steps[**id].state.is_over()).count(),
+            expected_ms: 2_280_000 * i64::try_from(steps.len()).unwrap(),
+            hours: if number == 7 { "22:00-04:00".into() } else { String::new() },
+            began: (!actual.is_empty()).then_some(START),
+            ended: (!actual.is_empty() && number < 6).then_some(NOW),
+            actual: actual.into(),
+            actual_short: short.into(),
+            slip_days,
+            steps,
+        }
+    };
+    let mut days: Vec<DayView> = (1..=21).map(day).collect();
+    (days[5].done, days[13].phases) = (0, vec![4, 5]);
+    snapshot.calendar = DaysView {
+        zone: "Europe/Berlin".into(),
+        today: "day 7 of 21, Sun 2025-06-15 19:20 CEST".into(),
+        days,
+        windows: vec![
+            OpeningView {
+                text: "Sat-Sun 22:00-04:00 Europe/Berlin".into(),
+                steps: vec![7, 8],
+                left: 2,
+                words: "shut, opens Sun 2025-06-15 22:00 CEST (in 2h40m)".into(),
+                ..OpeningView::default()
+            },
+            OpeningView {
+                text: "Mon-Fri 09:00-17:00 Europe/Berlin".into(),
+                steps: vec![0],
+                words: "shut, opens Mon 2025-06-16 09:00 CEST (in 13h40m)".into(),
+                ..OpeningView::default()
+            },
+        ],
+        end: EndView {
+            planned: "2025-06-29".into(),
+            slip_days: 1,
+            words: "planned Sun 2025-06-29; at the earliest Mon 2025-06-30 09:38 CEST (in 14d14h, 1 day late)".into(),
+            ..EndView::default()
+        },
+    };
+    snapshot
 }
 
 pub fn block(snapshot: &mut Snapshot, verb: Verb, reason: &str) {
