@@ -12,6 +12,7 @@ use cutover::plan::{Action, FaultKind, Plan, Text, sha256_hex};
 use cutover::run::command::Command;
 use cutover::run::entry::{Entry, JobRef};
 use cutover::run::event::Event;
+use cutover::run::runbook::{Facts, Source, runbook};
 use cutover::run::snapshot::{StepState, Verdict};
 use cutover::run::state::CallState;
 
@@ -62,6 +63,16 @@ fn calls(stand: &Stand, step: &str) -> Vec<Call> {
 
 fn file(stand: &Stand) -> String {
     stand.world.file(FILE).unwrap().to_owned()
+}
+
+/// Takes one step back, and ends the hold that this leaves.
+fn take_back(stand: &mut Stand, step: &str) {
+    stand.must(Command::PrepareUndo { step: step.into() });
+    assert!(stand.run_until(MINUTE, |s| s.snapshot().offer.is_some_and(|o| o.fingerprint.is_some())), "{:#?}", stand.tail());
+    let offer = stand.snapshot().offer.unwrap();
+    stand.must(Command::ConfirmRollback { name: offer.name, offer: offer.fingerprint.unwrap(), word: None });
+    assert!(stand.run_until(MINUTE, |s| state(s, step) == StepState::Undone), "{:#?}", stand.tail());
+    stand.must(Command::Continue);
 }
 
 /// Somebody else writes into the file.
@@ -188,6 +199,64 @@ fn an_output_that_holds_a_value_like_a_command_is_only_a_value() {
     assert_eq!(file(&stand), BEFORE);
 }
 
+/// The runbook's script of a rollback, and what comes of it when everything it asks is answered with yes: what it said,
+/// and the files of the folder that it ran in.
+fn by_runbook(stand: &Stand, rollback: &str) -> (String, String, Vec<String>) {
+    let facts =
+        Facts { run: "TEST".into(), drill: false, entry: stand.core.run.entries, head: "ab".into(), source: Source::Engine };
+    let text = runbook(stand.core.ctx(stand.now), &facts).text();
+    let chapter = text.split(&format!("\n## {rollback}: ")).nth(1).unwrap_or_else(|| panic!("{text}"));
+    let script = chapter.split("```bash\n").nth(1).unwrap().split("\n```\n").next().unwrap();
+    let (folder, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(bin.path().join("aws"), "#!/bin/sh\necho 000000000000\n").unwrap();
+    std::fs::set_permissions(bin.path().join("aws"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(bin.path().join("script"), script).unwrap();
+    std::fs::write(bin.path().join("answers"), "yes\n".repeat(50)).unwrap();
+    let done = std::process::Command::new("bash")
+        .arg(bin.path().join("script"))
+        .current_dir(folder.path())
+        .env("PATH", format!("{}:/usr/bin:/bin", bin.path().display()))
+        .env("TMPDIR", bin.path())
+        .stdin(std::fs::File::open(bin.path().join("answers")).unwrap())
+        .output()
+        .unwrap();
+    let files = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    (text, String::from_utf8(done.stderr).unwrap(), files)
+}
+
+#[test]
+fn a_file_name_like_a_command_is_only_a_name() {
+    for name in
+        ["$(touch pwned)", "-rf", "it's \"it\"; `touch pwned`; touch pwned #", "日 $HOME *.json", "``", "' ; touch pwned '"]
+    {
+        let mut stand = changed(|plan| {
+            for step in &mut plan.steps {
+                if let Action::Edit(edit) = &mut step.action {
+                    edit.file = name.into();
+                }
+            }
+            plan.drill.files = vec![(FILE.into(), BEFORE.into()), (name.into(), BEFORE.into())];
+        });
+        assert!(stand.drive(&mut Operator::new(7), |s| s.is_done("edit-again")), "{name}: {:#?}", stand.tail());
+        let edited: Vec<Call> = ["edit", "edit-again"].iter().flat_map(|step| calls(&stand, step)).collect();
+        assert!(
+            edited.len() == 2 && edited.iter().all(|c| matches!(c, Call::EditFile { file, .. } if file == name)),
+            "{edited:?}"
+        );
+        assert!(stand.world.file(name).unwrap().contains("eu-central-1"));
+        assert_eq!(file(&stand), BEFORE, "the file beside it");
+        stand.run_for(5 * MINUTE);
+        let (text, said, files) = by_runbook(&stand, "back");
+        assert!(said.contains(&format!("in the file {name}, replace")), "{name}: {said}\n{text}");
+        assert!(said.contains("rollback back is done"), "{name}: {said}\n{text}");
+        assert_eq!(files, Vec::<String>::new(), "{name}: {text}");
+        for step in ["edit-again", "edit"] {
+            take_back(&mut stand, step);
+        }
+        assert_eq!(stand.world.file(name).unwrap(), BEFORE);
+    }
+}
+
 #[test]
 fn edits_go_back_byte_for_byte_one_by_one() {
     let mut stand = after("edit-again");
@@ -196,12 +265,7 @@ fn edits_go_back_byte_for_byte_one_by_one() {
     let why = stand.refused(Command::PrepareUndo { step: "edit".into() });
     assert!(why.contains("take back 'edit-again' first"), "{why}");
     for step in ["edit-again", "edit"] {
-        stand.must(Command::PrepareUndo { step: step.into() });
-        assert!(stand.run_until(MINUTE, |s| s.snapshot().offer.is_some_and(|o| o.fingerprint.is_some())), "{:#?}", stand.tail());
-        let offer = stand.snapshot().offer.unwrap();
-        stand.must(Command::ConfirmRollback { name: offer.name, offer: offer.fingerprint.unwrap(), word: None });
-        assert!(stand.run_until(MINUTE, |s| state(s, step) == StepState::Undone), "{:#?}", stand.tail());
-        stand.must(Command::Continue);
+        take_back(&mut stand, step);
     }
     assert_eq!(file(&stand), original);
     // And forward again.

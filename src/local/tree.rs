@@ -61,7 +61,12 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let fresh = folder.join(format!(".{name}.cutover-{}", std::process::id()));
     let written = (|| {
-        let mut file = File::create(&fresh)?;
+        // What is there under this name is left from a process that died, or a link that somebody laid: it is not followed.
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = File::create_new(&fresh)?;
         file.set_permissions(mode)?;
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -113,6 +118,36 @@ mod tests {
         let why = replace(tree.path(), "a", &before, &after, &one(0, "one", "two")).unwrap_err();
         assert_eq!(why, "a was changed after it was read: nothing was written");
         assert_eq!(fs::read_to_string(tree.path().join("a")).unwrap(), "one, and mine");
+    }
+
+    #[test]
+    fn a_name_is_a_name_whatever_it_looks_like() {
+        let names =
+            ["$(touch pwned)", "-rf", "it's \"it\"`touch pwned`;", "a b\tc", "*", "~", "%s", "&& touch pwned", "#x", "{a,b}"];
+        for name in names {
+            let tree = tempfile::tempdir().unwrap();
+            for beside in names.iter().chain(&["rf", "a"]) {
+                fs::write(tree.path().join(beside), "one").unwrap();
+            }
+            replace(tree.path(), name, &sha256("one"), &sha256("two"), &one(0, "one", "two")).unwrap();
+            let changed = |path: &Path| fs::read_to_string(path).unwrap() == "two";
+            let files: Vec<PathBuf> = fs::read_dir(tree.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+            let found: Vec<&PathBuf> = files.iter().filter(|path| changed(path)).collect();
+            assert_eq!((found, files.len()), (vec![&tree.path().join(name)], names.len() + 2), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_link_under_the_name_of_the_new_file_is_not_followed() {
+        let (tree, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(tree.path().join("a"), "one").unwrap();
+        fs::write(other.path().join("theirs"), "theirs").unwrap();
+        let laid = tree.path().join(format!(".a.cutover-{}", std::process::id()));
+        symlink(other.path().join("theirs"), &laid).unwrap();
+        replace(tree.path(), "a", &sha256("one"), &sha256("two"), &one(0, "one", "two")).unwrap();
+        assert_eq!(fs::read_to_string(tree.path().join("a")).unwrap(), "two");
+        assert!(!tree.path().join("a").is_symlink() && !laid.exists());
+        assert_eq!(fs::read_to_string(other.path().join("theirs")).unwrap(), "theirs");
     }
 
     #[test]

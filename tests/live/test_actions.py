@@ -1,5 +1,6 @@
 """Scripts, edits and requests of a plan, run by the real binary: what they did is looked at by somebody else."""
 
+import json
 import subprocess
 import time
 from pathlib import Path
@@ -130,3 +131,52 @@ def test_leaving_ends_what_runs(plan, tree, seat, open_cockpit):
     count = len((tree / "ticks").read_text().split())
     time.sleep(1.5)
     assert len((tree / "ticks").read_text().split()) == count
+
+
+NAMES = ["$(touch pwned)", "-rf", "it's \"it\"; `touch pwned` #", "日 *.json"]
+# What moves a cursor, ends a line, turns the text around or cannot be seen.
+REFUSED = ["a\x1b[2Jb", "a\nb", "a\x9b2Jb", "a\u202ebnosj", "a\u200bb", "../a", "/etc/passwd"]
+
+
+def with_file(plan, name):
+    """The plan with its first step an edit of this file, and nothing else that runs."""
+    text = plan.read_text()
+    head, steps = text.split("      - id: bucket\n")[0], "      - id: end\n" + text.split("      - id: end\n")[1]
+    edit = {"file": name, "changes": [{"replace": "eu-west-1", "with": "eu-central-1"}]}
+    plan.write_text(f"{head}      - {{id: tell, title: Tell the application, edit: {json.dumps(edit)}}}\n{steps}")
+    return plan
+
+
+def assert_drawn_plainly(text):
+    odd = [c for c in text if not c.isprintable() and c != "\n"]
+    assert odd == [], f"{odd} in\n{text}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_name_like_a_command_is_only_a_name(name, plan, tree, seat, open_cockpit):
+    for beside in [*NAMES, "rf", "日 x.json"]:
+        (tree / beside).write_bytes(APP)
+    cockpit, run = started(open_cockpit, with_file(plan, name), tree)
+    cockpit.advance(until="end", timeout_s=60)
+    assert {path.name for path in tree.iterdir() if path.is_file() and path.read_bytes() != APP} == {name}
+    assert (tree / name).read_bytes() == APP.replace(b"eu-west-1", b"eu-central-1")
+    cockpit.press("u")
+    cockpit.wait_for("undo tell", 20)
+    cockpit.confirm("Y")
+    cockpit.wait_for("tell was taken back", 30)
+    assert (tree / name).read_bytes() == APP
+    cockpit.quit()
+    for command in [("check", plan), ("status", run), ("log", run), ("runbook", run)]:
+        assert_drawn_plainly(seat.command(*command).stdout)
+    assert name in json.dumps(seat.journal(run), ensure_ascii=False).replace("\\\\", "\\").replace('\\"', '"')
+    assert not [path for path in [*tree.rglob("pwned"), *seat.state.rglob("pwned")] if path], "something was run"
+    assert not Path("pwned").exists()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_file_name_that_is_not_what_it_looks_like_is_refused(name, plan, tree, seat):
+    for command in ["check", "run"]:
+        refused = seat.command(command, with_file(plan, name) if command == "check" else plan)
+        assert refused.returncode == 3, refused.stderr
+        assert "cannot be edited" in refused.stderr and f"{plan.name}:" in refused.stderr
+        assert_drawn_plainly(refused.stdout + refused.stderr)

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result};
 use std::path::PathBuf;
 
+use super::problem::is_unseen;
+
 /// Largest file that is read, in bytes. A plan of 10,000 steps has three million.
 pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -97,6 +99,9 @@ pub(super) fn check_path(path: &str) -> std::result::Result<(), &'static str> {
     }
     if path.chars().any(char::is_control) {
         return Err("the path holds control characters");
+    }
+    if path.chars().any(is_unseen) {
+        return Err("the path holds characters that cannot be seen: it would not be the path that somebody reads");
     }
     if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err("the path must not hold `.`, `..` or empty parts: a plan reads only what is in its folder");

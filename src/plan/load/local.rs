@@ -147,7 +147,9 @@ pub fn edit(cx: &mut Context, node: &Node) -> Read<Edit> {
     let mut f = Fields::of(cx, node, "the edit")?;
     let file = f.need(cx, "file", |cx, n| {
         let path = cx.words(n)?;
-        match check_path(&path) {
+        // It ends a block of the runbook, which would have to name another file.
+        let fence = if path.contains("```") { Err("the path holds three backticks in a row") } else { Ok(()) };
+        match check_path(&path).and(fence) {
             Ok(()) => Some(path),
             Err(why) => {
                 let why = why.replace("the plan's folder", "the working tree");

@@ -146,10 +146,19 @@ fn floor_char(text: &str, at: usize) -> usize {
     at
 }
 
+/// Whether a character draws nothing of its own, and may move a cursor, turn the direction of the text around it or make two
+/// names look the same.
+pub(super) fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{3164}')
+        || matches!(c, '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 /// Text of a plan file as it may be shown in a message: short, and without anything that moves a terminal's cursor.
 pub(super) fn show(text: &str) -> String {
     let mut out: String =
-        text.chars().take(60).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
+        text.chars().take(60).flat_map(|c| if is_unseen(c) { c.escape_default().collect() } else { vec![c] }).collect();
     if text.chars().nth(60).is_some() {
         out.push('…');
     }
