@@ -182,6 +182,7 @@ pub fn new_run(loaded: &Loaded, plan_ref: &str, drill: Option<(&Scenario, u64)>)
         drill: drill.is_some(),
         scenario: drill.map(|(s, _)| s.name.clone()),
         seed: drill.map(|(_, seed)| seed),
+        day_one: None,
         created_at: now,
         cutover_version: env!("CARGO_PKG_VERSION").into(),
         workdir: crate::cli::working_directory(),

@@ -32,6 +32,7 @@ fn meta(loaded: &Loaded, scenario: &str, seed: u64) -> Meta {
         drill: true,
         scenario: Some(scenario.into()),
         seed: Some(seed),
+        day_one: None,
         created_at: 0,
         cutover_version: "test".into(),
         workdir: ".".into(),

@@ -71,6 +71,7 @@ impl Stand {
             drill: true,
             scenario: Some("calm".into()),
             seed: Some(7),
+            day_one: None,
             created_at: 0,
             cutover_version: "test".into(),
             workdir: ".".into(),

@@ -24,6 +24,7 @@ fn meta(run_id: &str) -> Meta {
         drill: true,
         scenario: Some("source-dies".into()),
         seed: Some(u64::MAX),
+        day_one: None,
         created_at: 1_750_000_000_123,
         cutover_version: "0.1.0".into(),
         workdir: "work".into(),

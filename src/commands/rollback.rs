@@ -89,7 +89,7 @@ pub async fn rollback(args: &Args) -> Ends {
         return Err(Failed::new(Exit::Usage, "this run is a drill and nobody drives it: nothing real to roll back"));
     }
     let loaded = super::pinned(&meta)?;
-    let engine = super::run::open(&loaded, &folder, &meta, None, false).await?;
+    let engine = super::run::open(&loaded, &folder, &meta, false, false).await?;
     let mut desk = Desk::Own(Box::new(engine));
     let ends = perform(&mut desk, args).await;
     if let Desk::Own(mut engine) = desk {

@@ -26,8 +26,7 @@ use crate::run::view::Surroundings;
 /// Exit codes 3, 6, 7 and 8, each with what to do.
 pub async fn run(args: &Args, ascii: bool) -> Ends {
     let (loaded, folder, meta, is_new) = choose(args)?;
-    let begins = is_new.then_some(Begins { start: args.start });
-    let engine = open(&loaded, &folder, &meta, begins, true).await?;
+    let engine = open(&loaded, &folder, &meta, is_new, true).await?;
     let (engine, left) = Box::pin(cockpit::open(engine, ascii, None, &folder, async |engine| engine)).await?;
     let snapshot = engine.snapshot();
     let head = engine.head().to_owned();
@@ -74,6 +73,7 @@ fn choose(args: &Args) -> Result<(Loaded, std::path::PathBuf, Meta, bool), Faile
             Failed::new(Exit::Usage, format!("the working tree {} is not a folder that is there", workdir.display()))
         })?;
     }
+    meta.day_one = args.start.map(|date| date.to_string());
     Ok((loaded, folder, meta, true))
 }
 
@@ -114,31 +114,18 @@ fn resumed(folder: std::path::PathBuf, args: &Args) -> Result<(Loaded, std::path
     Ok((loaded, folder, meta, false))
 }
 
-/// What a new run begins with.
-#[derive(Debug, Clone, Copy)]
-pub struct Begins {
-    /// Which date day 1 is; that of the first entry when nobody says.
-    pub start: Option<jiff::civil::Date>,
-}
-
-/// An engine for a live run, a new one if it `begins`: identity first, then the lease, then the journal.
+/// An engine for a live run, which is made first if it is new: identity first, then the lease, then the journal.
 ///
 /// # Errors
 /// Exit code 7 before anything but `GetCallerIdentity` was called, 6 when another engine has the run.
-pub async fn open(
-    loaded: &Loaded,
-    folder: &Path,
-    meta: &Meta,
-    begins: Option<Begins>,
-    screen: bool,
-) -> Result<Engine<Live>, Failed> {
+pub async fn open(loaded: &Loaded, folder: &Path, meta: &Meta, is_new: bool, screen: bool) -> Result<Engine<Live>, Failed> {
     let plan = Arc::new(loaded.plan.clone());
     let aws = Aws::connect().await;
     let arn = guard(&aws, &plan).await?;
     if screen {
         super::needs_terminal("cutover rollback RUN NAME runs a rollback without one")?;
     }
-    if begins.is_some() {
+    if is_new {
         Store::create(folder, meta).map_err(|e| journal_failed(&e))?;
     }
     // Reading checks the chain: going on with a journal that somebody changed would make the next entries worthless.
@@ -171,8 +158,9 @@ pub async fn open(
         });
     }
     first.push(Entry::EngineStarted { resumed: !is_first, open: core.unsettled() });
-    if let Some(date) = begins.and_then(|begins| begins.start) {
-        first.push(Entry::DayOne { date: date.to_string() });
+    // Also for a run whose first process died before it came to this.
+    if let Some(date) = meta.day_one.clone().filter(|_| core.run.day_one.is_none()) {
+        first.push(Entry::DayOne { date });
     }
     let driver = around.driver.clone();
     let (heartbeat, place) = (plan.heartbeat.clone(), super::place::warning(&plan).await);

@@ -175,6 +175,7 @@ mod tests {
             drill: true,
             scenario: None,
             seed: None,
+            day_one: None,
             created_at: 0,
             cutover_version: "0".into(),
             workdir: ".".into(),

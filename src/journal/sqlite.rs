@@ -56,6 +56,10 @@ pub struct Meta {
     pub scenario: Option<String>,
     /// Seed of the drill.
     pub seed: Option<u64>,
+    /// Which date day 1 of a live run is, where somebody said so when it was made. It joins the chain with the first
+    /// entries; here it outlives a process that dies before them.
+    #[serde(default)]
+    pub day_one: Option<String>,
     /// When the run was created, Unix milliseconds by the machine's clock.
     pub created_at: i64,
     /// Release that created it.

@@ -20,6 +20,7 @@ pub fn calm(plan: &str) -> (Loaded, Scenario, Meta) {
         drill: true,
         scenario: Some("calm".into()),
         seed: Some(SEED),
+        day_one: None,
         created_at: 0,
         cutover_version: "test".into(),
         workdir: ".".into(),

@@ -21,6 +21,7 @@ fn run(folder: &std::path::Path) -> (Lease, u64, Store) {
         drill: true,
         scenario: None,
         seed: Some(u64::MAX),
+        day_one: None,
         created_at: 0,
         cutover_version: "0".into(),
         workdir: ".".into(),
