@@ -133,7 +133,7 @@ def test_leaving_ends_what_runs(plan, tree, seat, open_cockpit):
     assert len((tree / "ticks").read_text().split()) == count
 
 
-NAMES = ["$(touch pwned)", "-rf", "it's \"it\"; `touch pwned` #", "日 *.json"]
+NAMES = ["$(touch pwned)", "-rf", "it's \"it\"; `touch pwned` #", "é *.json"]
 # What moves a cursor, ends a line, turns the text around or cannot be seen.
 REFUSED = ["a\x1b[2Jb", "a\nb", "a\x9b2Jb", "a\u202ebnosj", "a\u200bb", "../a", "/etc/passwd"]
 
@@ -154,23 +154,22 @@ def assert_drawn_plainly(text):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_name_like_a_command_is_only_a_name(name, plan, tree, seat, open_cockpit):
-    for beside in [*NAMES, "rf", "日 x.json"]:
+    for beside in [*NAMES, "rf", "é x.json"]:
         (tree / beside).write_bytes(APP)
     cockpit, run = started(open_cockpit, with_file(plan, name), tree)
     cockpit.advance(until="end", timeout_s=60)
     assert {path.name for path in tree.iterdir() if path.is_file() and path.read_bytes() != APP} == {name}
     assert (tree / name).read_bytes() == APP.replace(b"eu-west-1", b"eu-central-1")
     cockpit.press("u")
-    cockpit.wait_for("undo tell", 20)
-    cockpit.confirm("Y")
+    cockpit.wait_for("Y undo it", 20)
+    cockpit.confirm_rollback()
     cockpit.wait_for("tell was taken back", 30)
     assert (tree / name).read_bytes() == APP
     cockpit.quit()
     for command in [("check", plan), ("status", run), ("log", run), ("runbook", run)]:
         assert_drawn_plainly(seat.command(*command).stdout)
-    assert name in json.dumps(seat.journal(run), ensure_ascii=False).replace("\\\\", "\\").replace('\\"', '"')
-    assert not [path for path in [*tree.rglob("pwned"), *seat.state.rglob("pwned")] if path], "something was run"
-    assert not Path("pwned").exists()
+    assert json.dumps(name, ensure_ascii=False) in json.dumps(seat.journal(run), ensure_ascii=False)
+    assert not [*tree.parent.rglob("pwned"), *Path().glob("pwned")], "something was run"
 
 
 @pytest.mark.parametrize("name", REFUSED)
