@@ -335,4 +335,12 @@ fn no_end_is_promised_where_none_follows() {
     assert!(stand.drive(&mut Operator::new(5), back), "{:#?}", stand.tail());
     assert!(stand.snapshot().calendar.end.words.ends_with("no end in sight while something is taken back"));
     assert_eq!(stand.snapshot().calendar.end.earliest, None);
+    assert!(stand.drive(&mut Operator::new(5), |s| s.core.run.finished.is_some()), "{:#?}", stand.tail());
+    assert!(stand.snapshot().calendar.end.words.starts_with("rolled back Mon 2026-01-05 "));
+    // What was not begun when it ended slips no further.
+    let slips = |stand: &Stand| stand.snapshot().steps.iter().map(|step| step.calendar.slip_days).collect::<Vec<_>>();
+    assert!(stand.core.run.next_step().is_some());
+    let then = slips(&stand);
+    stand.run_for(3 * DAY);
+    assert_eq!(slips(&stand), then);
 }
