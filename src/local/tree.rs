@@ -129,7 +129,7 @@ mod tests {
             for beside in names.iter().chain(&["rf", "a"]) {
                 fs::write(tree.path().join(beside), "one").unwrap();
             }
-            replace(tree.path(), name, &sha256("one"), &sha256("two"), &one(0, "one", "two")).unwrap();
+            replace(tree.path(), name, &sha256_hex("one"), &sha256_hex("two"), &one(0, "one", "two")).unwrap();
             let changed = |path: &Path| fs::read_to_string(path).unwrap() == "two";
             let files: Vec<PathBuf> = fs::read_dir(tree.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
             let found: Vec<&PathBuf> = files.iter().filter(|path| changed(path)).collect();
@@ -144,7 +144,7 @@ mod tests {
         fs::write(other.path().join("theirs"), "theirs").unwrap();
         let laid = tree.path().join(format!(".a.cutover-{}", std::process::id()));
         symlink(other.path().join("theirs"), &laid).unwrap();
-        replace(tree.path(), "a", &sha256("one"), &sha256("two"), &one(0, "one", "two")).unwrap();
+        replace(tree.path(), "a", &sha256_hex("one"), &sha256_hex("two"), &one(0, "one", "two")).unwrap();
         assert_eq!(fs::read_to_string(tree.path().join("a")).unwrap(), "two");
         assert!(!tree.path().join("a").is_symlink() && !laid.exists());
         assert_eq!(fs::read_to_string(other.path().join("theirs")).unwrap(), "theirs");
