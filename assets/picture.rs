@@ -110,6 +110,7 @@ async fn at_step(scenario: &str) -> Result<(tempfile::TempDir, Engine<Drill>)> {
         drill: true,
         scenario: Some(scenario.name.clone()),
         seed: Some(SEED),
+        day_one: None,
         created_at: EPOCH,
         cutover_version: env!("CARGO_PKG_VERSION").into(),
         workdir: PathBuf::new(),

@@ -96,7 +96,7 @@ mod tests {
         let path = tree.path().join("a.json");
         fs::write(&path, "region: eu-west-1\r\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let before = sha256_hex(&read(tree.path(), "a.json").unwrap());
+        let before = sha256_hex(read(tree.path(), "a.json").unwrap());
         let after = sha256_hex("region: eu-central-1\r\n");
         let there = one(8, "eu-west-1", "eu-central-1");
         replace(tree.path(), "a.json", &before, &after, &there).unwrap();
