@@ -111,7 +111,7 @@ fn help_is_what_it_was() {
         format!("$ cutover {}\n{}\n", args.join(" "), desk.cutover(&args).expect(0, "Usage").out)
     };
     let all: String =
-        ["", "drill", "run", "rollback", "runbook", "status", "check", "log", "probe"].into_iter().map(help).collect();
+        ["", "drill", "run", "rollback", "runbook", "status", "check", "schema", "log", "probe"].into_iter().map(help).collect();
     insta::assert_snapshot!("help", all);
 }
 

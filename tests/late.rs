@@ -75,14 +75,13 @@ fn what_a_step_made_is_in_the_records_of_later_ones_and_goes_with_them() {
 
 #[test]
 fn a_value_that_is_none_fails_the_step_and_sends_nothing() {
-    let cases: [(&str, &[(&str, &str)], &str); 4] = [
-        ("gateway", &[("Name", "a b"), ("Zone", "Z1U9ULNL0V5AJ3")], "${outputs.gateway.Name} is 'a b', which is no DNS name"),
-        ("gateway", &[("Name", "a.example.com"), ("Zone", "1")], "${outputs.gateway.Zone} is '1', which is no hosted zone id"),
-        ("check", &[("ID", "x\u{1b}[2J")], "${outputs.check.ID} is 'x\\u{1b}[2J', which is no id"),
-        ("check", &[("ID", "")], "${outputs.check.ID} is '', which is no id"),
-    ];
-    for (step, outputs, why) in cases {
-        let mut stand = stand(|plan| given(plan, step, outputs));
+    for (step, outputs, why) in [
+        ("gateway", vec![("Name", "a b"), ("Zone", "Z1U9ULNL0V5AJ3")], "${outputs.gateway.Name} is 'a b', which is no DNS name"),
+        ("gateway", vec![("Name", "a.example.com"), ("Zone", "1")], "${outputs.gateway.Zone} is '1', which is no hosted zone id"),
+        ("check", vec![("ID", "x\u{1b}[2J")], "${outputs.check.ID} is 'x\\u{1b}[2J', which is no id"),
+        ("check", vec![("ID", "")], "${outputs.check.ID} is '', which is no id"),
+    ] {
+        let mut stand = stand(|plan| given(plan, step, &outputs));
         assert_eq!(failure(&mut stand, "weighted"), why);
         assert_eq!(stand.records(ZONE, API).len(), 1, "{why}");
     }

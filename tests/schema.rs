@@ -1,5 +1,7 @@
 //! The schemas name exactly the keys that the loader reads, at every place of a plan and of a scenario.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
