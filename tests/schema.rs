@@ -162,19 +162,19 @@ fn matches_if(condition: &Value, value: &Value) -> bool {
 }
 
 /// Every place of a schema that has `properties`.
-fn mappings_of(schema: &Value, at: String, out: &mut BTreeSet<String>) {
+fn mappings_of(schema: &Value, at: &str, out: &mut BTreeSet<String>) {
     match schema {
         Value::Object(entries) => {
             if entries.contains_key("properties") && entries.contains_key("additionalProperties") {
-                out.insert(at.clone());
+                out.insert(at.to_owned());
             }
             for (key, value) in entries {
-                mappings_of(value, format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), out);
+                mappings_of(value, &format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), out);
             }
         }
         Value::Array(items) => {
             for (i, item) in items.iter().enumerate() {
-                mappings_of(item, format!("{at}/{i}"), out);
+                mappings_of(item, &format!("{at}/{i}"), out);
             }
         }
         _ => {}
@@ -187,7 +187,7 @@ fn vocabulary(schemas: [&Value; 2]) -> BTreeSet<String> {
     let mut words = BTreeSet::from(["no-such-key".to_owned()]);
     for schema in schemas {
         places.clear();
-        mappings_of(schema, String::new(), &mut places);
+        mappings_of(schema, "", &mut places);
         for place in &places {
             words.extend(schema.pointer(place).unwrap()["properties"].as_object().unwrap().keys().cloned());
         }
@@ -206,7 +206,7 @@ fn the_schemas_have_exactly_the_keys_that_the_loader_reads() {
             Walk { schema, doc: i, kinds: &mut kinds }.visit("", &doc.content, "", &BTreeSet::new());
         }
         let mut all = BTreeSet::new();
-        mappings_of(schema, String::new(), &mut all);
+        mappings_of(schema, "", &mut all);
         // Conditions of scenarios are those of plans, which have them all.
         let seen: BTreeSet<String> = kinds.keys().cloned().collect();
         assert_eq!(all.difference(&seen).collect::<Vec<_>>(), Vec::<&String>::new(), "no plan of this test has these");
