@@ -129,7 +129,13 @@ fn not_there(story: &Story, action: &Action) -> Option<String> {
             wrong(&shift.zone, key, &|r| r.is_some_and(|r| r.weight == Some(*weight)))
         }),
         Action::Records(records) => {
-            let put = records.put.iter().find_map(|p| wrong(&records.zone, p.key(), &|r| r == Some(p)));
+            let put = records.put.iter().find_map(|p| {
+                // What earlier steps gave, as the durable entries have it.
+                match p.resolved(|step, name| story.ledger.run.output(&story.plan, step, name)) {
+                    Ok(put) => wrong(&records.zone, put.key(), &|r| r == Some(&put)),
+                    Err(why) => Some(why),
+                }
+            });
             put.or_else(|| records.remove.iter().find_map(|key| wrong(&records.zone, key.clone(), &|r| r.is_none())))
         }
         _ => None,
