@@ -500,6 +500,9 @@ pub struct Failure {
     pub message: String,
 }
 
+/// How the message of a failure begins whose call never left the engine.
+pub const NOT_SENT: &str = "not sent: ";
+
 /// What a failure means for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

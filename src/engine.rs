@@ -17,7 +17,7 @@ pub use self::heart::{Heart, Pulse};
 use self::ledger::{Ledger, News};
 pub use self::scribe::RUNBOOK;
 use self::scribe::Scribe;
-use crate::cloud::{CallId, Effect, Failure, FailureKind, Millis};
+use crate::cloud::{CallId, Effect, Failure, FailureKind, Millis, NOT_SENT};
 use crate::journal::{Ack, JournalError, Spool, Writer};
 use crate::link::Request;
 use crate::plan::MonitorId;
@@ -221,7 +221,7 @@ impl<B: Backend> Engine<B> {
         }
         let denied = self.ledger.denied();
         for (id, sending) in denied.iter().copied() {
-            let message = "not sent: the journal cannot be written".to_owned();
+            let message = format!("{NOT_SENT}the journal cannot be written");
             let result = Err(Failure { kind: FailureKind::Unreachable, message });
             self.handle(Event::Sent { id, sending, result });
         }

@@ -4,7 +4,7 @@ use super::decide::{Ctx, Decision};
 use super::entry::{CallOutcome, Entry, JobRef};
 use super::job::{POLL_MS, acted, fail, intend, resend};
 use super::state::{CallState, Job, action_of};
-use crate::cloud::{Answer, Call, FailureKind, HttpCall, Millis, Query};
+use crate::cloud::{Answer, Call, FailureKind, HttpCall, Millis, NOT_SENT, Query};
 use crate::plan::{Action, Plan, Request, Script, sha256_hex};
 
 /// The call that runs a script.
@@ -106,6 +106,7 @@ pub fn run_script(ctx: Ctx<'_>, job: &Job, script: &Script, decision: &mut Decis
         CallState::Applied(..) => acted(job, decision),
         CallState::Refused(why) => fail(job, why.clone(), decision),
         _ if frozen => {}
+        CallState::Deferred(why) if why.starts_with(NOT_SENT) => resend(ctx, id, call, why, decision),
         // It ended for want of credentials, half-way perhaps, which is nobody's failure (rule 31). In a rollback nothing
         // waits unseen: its step stops, and whoever has logged in tries it again.
         CallState::Deferred(why) if ctx.run.active_rollback().is_some() => {
